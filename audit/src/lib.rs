@@ -1,0 +1,1 @@
+//! Who did what: append-only records inside the caller's own transaction

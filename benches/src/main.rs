@@ -1,0 +1,2 @@
+//! Side-by-side comparisons.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Who may: typed capabilities and proofs that live exactly as long as the transaction

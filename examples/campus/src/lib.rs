@@ -1,0 +1,1 @@
+//! An alumni platform composed from the five crates.

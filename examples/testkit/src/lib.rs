@@ -1,0 +1,1 @@
+//! Ephemeral PostgreSQL and fresh databases.

@@ -1,0 +1,1 @@
+//! Who belongs to what: one table, one hot check, inside the caller's own transaction
