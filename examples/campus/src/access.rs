@@ -1,12 +1,12 @@
 //! Who may do what on campus, and where the facts come from.
 
-use stoa_capabilities::{Facts, Matrix, MatrixError, capabilities};
+use stoa_capabilities::{self as capabilities, Facts, Matrix};
 use stoa_membership::{self as membership, Membership, Role, Scope, ScopeId, ScopeKind, ScopeType, UserId};
 
 /// The campus as a whole: whoever works for it is a member of this scope, with the role `staff`.
 pub const PLATFORM: ScopeType = ScopeType::from_static("platform");
 
-capabilities! {
+capabilities::capabilities! {
     /// What one may do in a group.
     pub enum GroupCapability {
         /// Read its posts.
@@ -16,7 +16,7 @@ capabilities! {
     }
 }
 
-capabilities! {
+capabilities::capabilities! {
     /// What one may do on the campus as a whole.
     pub enum PlatformCapability {
         /// See the job queue.
@@ -27,16 +27,18 @@ capabilities! {
 }
 
 /// Roles in a group.
-pub(crate) fn group_matrix() -> Result<Matrix<GroupCapability>, MatrixError> {
+pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
     Matrix::builder()
-        .role("member", [GroupCapability::ReadPosts, GroupCapability::CreatePost])
-        .role_including("owner", ["member"], [])
+        .role("member")
+        .grants([GroupCapability::ReadPosts, GroupCapability::CreatePost])
+        .role("owner")
+        .inherits("member")
         .build()
 }
 
 /// Roles on the platform.
-pub(crate) fn platform_matrix() -> Result<Matrix<PlatformCapability>, MatrixError> {
-    Matrix::builder().role("staff", [PlatformCapability::ReadJobs, PlatformCapability::ReadAudit]).build()
+pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapability>> {
+    Matrix::builder().role("staff").grants([PlatformCapability::ReadJobs, PlatformCapability::ReadAudit]).build()
 }
 
 /// The scope of the campus as a whole.

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use stoa_audit::{Action, Actor, Audit, Entity, Record, RequestContext};
+use stoa_audit::{Actor, Audit};
 use stoa_capabilities::Capabilities;
 use stoa_jobs_runner::Jobs;
-use stoa_membership::{Membership, MembershipSet, Scope, Source as _, UserId};
+use stoa_membership::{Membership, MembershipSet, Source as _, UserId};
 use stoa_search::{Audience, Search, Tag};
 
 use crate::access::{self, GroupCapability, MemberFacts, PlatformCapability};
@@ -36,7 +36,7 @@ pub struct App<B: Backend> {
     pub search: Search<B::Search>,
 }
 
-/// Whoever is looking at a page, and what their request is called.
+/// Whoever is looking at a page.
 #[derive(Clone, Debug)]
 pub struct Viewer {
     /// The person.
@@ -134,6 +134,14 @@ impl<B: Backend> App<B> {
 }
 
 impl Viewer {
+    /// The viewer as audit records name them.
+    ///
+    /// # Errors
+    /// If the id is no id of an actor; memberships and audit share their bounds, so that does not happen.
+    pub fn actor(&self) -> Result<Actor> {
+        Ok(Actor::user(self.user.as_str())?)
+    }
+
     /// What the viewer may find: what everybody may, and what their scopes may.
     ///
     /// # Errors

@@ -1,8 +1,7 @@
 //! The demo campus: small, and the same every time.
 
-use stoa_jobs_runner::Job;
 use stoa_membership::{By, Grant, Role, Scope, UserId};
-use stoa_search::{Document, EntityId, Surface, Tag};
+use stoa_search::{Document, Surface, Tag};
 
 use crate::access;
 use crate::app::{App, EVERYONE};
@@ -111,7 +110,7 @@ async fn add_person<B: Backend>(app: &App<B>, tx: &mut B::Connection, person: &P
     if index == 0 {
         app.membership.add(tx, &user, &access::platform()?, &Grant::new(Role::new("staff")?), &by).await?;
     }
-    let document = Document::new(Surface::DIRECTORY, EntityId::try_from(person.id.as_str())?)
+    let document = Document::new(Surface::DIRECTORY, person.id.as_str().try_into()?)
         .title(&person.name)
         .body(&person.headline)
         .audience([Tag::try_from(EVERYONE)?]);

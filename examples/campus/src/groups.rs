@@ -1,8 +1,8 @@
 //! Groups: made, joined, left.
 
-use stoa_audit::{Action, Actor, Entity, Record};
+use stoa_audit::{Action, Actor, Entity, EntityId, EntityType, Record};
 use stoa_membership::{By, Grant, Role, Scope, UserId};
-use stoa_search::{Document, EntityId, Surface, Tag};
+use stoa_search::{Document, Surface, Tag};
 
 use crate::app::{App, EVERYONE, Viewer};
 use crate::backend::Backend;
@@ -23,7 +23,7 @@ pub async fn create<B: Backend>(app: &App<B>, tx: &mut B::Connection, group: &Gr
     tx.insert_group(group).await?;
     app.membership.add(tx, owner, &scope, &Grant::new(Role::new("owner")?), &By::user(owner)).await?;
     app.search.upsert(tx, &group.document()?).await?;
-    app.audit.record(tx, &Record::new(CREATED, Actor::user(owner.as_str())?, group.entity()?)).await?;
+    app.audit.record(tx, &Record::new(CREATED, &Actor::user(owner.as_str())?, group.entity()?)).await?;
     Ok(())
 }
 
@@ -36,7 +36,7 @@ pub async fn join<B: Backend>(app: &App<B>, viewer: &Viewer, group_id: &str) -> 
     let group = tx.group(group_id).await?.ok_or(Error::NotFound)?;
     let change = app.membership.join(&mut tx, &viewer.user, &Scope::group(group_id)?).await?;
     if !change.is_unchanged() {
-        app.audit.record(&mut tx, &Record::new(JOINED, viewer.actor()?, group.entity()?)).await?;
+        app.audit.record(&mut tx, &Record::new(JOINED, &viewer.actor()?, group.entity()?)).await?;
     }
     app.commit(tx).await
 }
@@ -50,14 +50,14 @@ pub async fn leave<B: Backend>(app: &App<B>, viewer: &Viewer, group_id: &str) ->
     let group = tx.group(group_id).await?.ok_or(Error::NotFound)?;
     let change = app.membership.leave(&mut tx, &viewer.user, &Scope::group(group_id)?).await?;
     if !change.is_unchanged() {
-        app.audit.record(&mut tx, &Record::new(LEFT, viewer.actor()?, group.entity()?)).await?;
+        app.audit.record(&mut tx, &Record::new(LEFT, &viewer.actor()?, group.entity()?)).await?;
     }
     app.commit(tx).await
 }
 
 impl Group {
     fn document(&self) -> Result<Document> {
-        Ok(Document::new(Surface::GROUPS, EntityId::try_from(self.id.as_str())?)
+        Ok(Document::new(Surface::GROUPS, self.id.as_str().try_into()?)
             .title(&self.name)
             .body(&self.description)
             .url(format!("/groups/{}", self.id))
@@ -65,6 +65,6 @@ impl Group {
     }
 
     fn entity(&self) -> Result<Entity> {
-        Ok(Entity::new("group", &self.id)?)
+        Ok(Entity::new(EntityType::from_static("group"), EntityId::new(&*self.id)?))
     }
 }

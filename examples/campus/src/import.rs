@@ -6,7 +6,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
-use stoa_audit::{Action, Actor, Entity, Record};
+use stoa_audit::{Action, Actor, Entity, EntityType, Record};
 use stoa_search::{EntityId, Surface, Tag};
 
 use crate::app::{App, EVERYONE};
@@ -103,8 +103,9 @@ async fn write<B: Backend>(app: &App<B>, batch: &[Document]) -> Result<()> {
     }
     let documents = batch.iter().map(Document::searchable).collect::<Result<Vec<_>>>()?;
     app.search.upsert_many(&mut tx, &documents).await?;
-    let entity = Entity::new("import", &format!("{}..{}", batch[0].id, batch[batch.len() - 1].id))?;
-    app.audit.record(&mut tx, &Record::new(IMPORTED, Actor::system("adminctl")?, entity)).await?;
+    // The batch is named by its last document: where a failed import stopped.
+    let entity = Entity::new(EntityType::from_static("import"), stoa_audit::EntityId::new(&*batch[batch.len() - 1].id)?);
+    app.audit.record(&mut tx, &Record::new(IMPORTED, &Actor::System("adminctl".try_into()?), entity)).await?;
     app.commit(tx).await
 }
 

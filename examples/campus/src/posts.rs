@@ -4,12 +4,12 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use std::ops::DerefMut;
 
-use stoa_audit::{Action, Actor, Audited, Entity, Record};
+use stoa_audit::{Action, Actor, Audited, Entity, EntityId, EntityType, Record};
 use stoa_capabilities::{Authorized, Scoped, scoped};
-use stoa_membership::Scope;
-use stoa_search::{Document, FEED};
+use stoa_membership::{Scope, UserId};
+use stoa_search::{Document, Surface, Tag};
 
-use crate::access::CreatePost;
+use crate::access::{CreatePost, GroupCapability};
 use crate::app::{App, Viewer};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
@@ -32,15 +32,14 @@ pub struct Draft {
 ///
 /// # Errors
 /// [`Error::NotFound`] if the author may not post there, or there is no such group; [`Error::Invalid`]; [`Error::Internal`].
-pub async fn create<B: Backend>(app: &App<B>, author: &Viewer, group_id: &str, draft: Draft) -> Result<Post> {
+pub async fn create<B: Backend>(app: &App<B>, author: &UserId, group: &Scope, draft: Draft) -> Result<Post> {
     let draft = draft.parse()?;
-    let group = Scope::group(group_id)?;
 
     scoped!(tx = app.begin().await?);
-    let may = app.group_capabilities.authorize(&mut tx, CreatePost, &author.user, &group).await?;
+    let may = app.group_capabilities.authorize(&mut tx, CreatePost, author, group).await?;
     let post = insert(&mut tx, &may, draft).await?;
     app.search.upsert(&mut tx, &post.document()?).await?;
-    app.audit.record(&mut tx, &Record::new(CREATED, author.actor()?, post.entity()?).after(&post)?).await?;
+    app.audit.record(&mut tx, &Record::new(CREATED, &Actor::user(author.as_str())?, post.entity()?).after(&post)?).await?;
     app.jobs.enqueue(&mut tx, &NotifyGroup { post_id: post.id.clone() }).await?;
     app.commit(tx.into_inner()).await?;
 
@@ -55,12 +54,12 @@ pub async fn create<B: Backend>(app: &App<B>, author: &Viewer, group_id: &str, d
 pub async fn read<B: Backend>(app: &App<B>, conn: &mut B::Connection, viewer: &Viewer, id: &str) -> Result<Post> {
     let post = conn.post(id).await?.ok_or(Error::NotFound)?;
     let group = Scope::group(&post.group_id)?;
-    let may_read = app.group_capabilities.check(conn, ReadPosts, &viewer.user, &group).await?;
+    let may_read = app.group_capabilities.check(conn, GroupCapability::ReadPosts, &viewer.user, &group).await?;
     if may_read { Ok(post) } else { Err(Error::NotFound) }
 }
 
 /// Stores the row. The proof says who writes, and where: neither is an argument that a caller could get wrong.
-async fn insert<'b, T, C>(tx: &mut Scoped<'b, T>, may: &Authorized<'b, CreatePost, Author, Scope>, draft: Draft) -> Result<Post>
+async fn insert<'b, T, C>(tx: &mut Scoped<'b, T>, may: &Authorized<'b, CreatePost, Scope, UserId>, draft: Draft) -> Result<Post>
 where
     T: DerefMut<Target = C>,
     C: Sql,
@@ -101,7 +100,7 @@ pub(crate) fn text(what: &str, text: &str, max: usize) -> Result<String> {
 impl Post {
     /// The post as it is found: by the members of its group.
     pub(crate) fn document(&self) -> Result<Document> {
-        Ok(Document::new(Surface::FEED, EntityId::try_from(self.id.as_str())?)
+        Ok(Document::new(Surface::FEED, self.id.as_str().try_into()?)
             .title(&self.title)
             .body(&self.body)
             .url(format!("/posts/{}", self.id))
@@ -109,7 +108,7 @@ impl Post {
     }
 
     fn entity(&self) -> Result<Entity> {
-        Ok(Entity::new("post", &self.id)?)
+        Ok(Entity::new(EntityType::from_static("post"), EntityId::new(&*self.id)?))
     }
 }
 

@@ -169,7 +169,7 @@ pub(super) async fn create_post<B: Backend>(
     Path(id): Path<String>,
     Form(draft): Form<Draft>,
 ) -> Result<Redirect> {
-    let post = posts::create(&site.app, &viewer, &id, draft).await?;
+    let post = posts::create(&site.app, &viewer.user, &Scope::group(&*id)?, draft).await?;
     Ok(Redirect::to(&format!("/groups/{id}#post-{}", post.id)))
 }
 

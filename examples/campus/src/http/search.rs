@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::sql::Sql as _;
 
 /// Hits on a page.
-const HITS: u32 = 20;
+const HITS: usize = 20;
 
 #[derive(Deserialize)]
 pub(super) struct Request {
@@ -31,7 +31,7 @@ pub(super) async fn search<B: Backend>(
 ) -> Result<Markup> {
     let text = request.q.trim();
     let surface = request.surface.as_deref().filter(|name| !name.is_empty()).map(Surface::try_from).transpose()?;
-    let mut query = Query::text(text)?.limit(HITS).surfaces(surface.clone());
+    let mut query = Query::text(text).limit(HITS).surfaces(surface.clone());
     if let Some(cursor) = &request.after {
         query = query.after(cursor.parse::<Cursor>()?);
     }
@@ -49,10 +49,10 @@ pub(super) async fn search<B: Backend>(
     let chosen = surface.as_ref().map(Surface::as_str);
     Ok(page("Search", Some(&viewer.person), text, &html! {
         h1 { "Search" }
-        p.lead { (results.total()) " found in " (format!("{:.1}", elapsed.as_secs_f64() * 1e3)) " ms" }
+        p.lead { (results.total) " found in " (format!("{:.1}", elapsed.as_secs_f64() * 1e3)) " ms" }
         ul.tabs {
             li { a href=(href(None, None)) aria-current=[chosen.is_none().then_some("true")] { span.badge { "everything" } } }
-            @for (surface, count) in results.counts() {
+            @for (surface, count) in &results.counts {
                 li {
                     a href=(href(Some(surface.as_str()), None)) aria-current=[(chosen == Some(surface.as_str())).then_some("true")] {
                         span.badge { (surface) " " (count) }
@@ -61,17 +61,17 @@ pub(super) async fn search<B: Backend>(
             }
         }
         ul.stack {
-            @for hit in results.hits() {
+            @for hit in &results.hits {
                 li.card {
                     div.row {
-                        h3 { a href=[hit.url()] { (PreEscaped(hit.title_html())) } }
-                        span.badge { (hit.surface()) }
+                        h3 { a href=[&hit.url] { (PreEscaped(hit.title.html())) } }
+                        span.badge { (hit.surface) }
                     }
-                    p { (PreEscaped(hit.snippet_html())) }
+                    p { (PreEscaped(hit.snippet.html())) }
                 }
             }
         }
-        @if let Some(next) = results.next() {
+        @if let Some(next) = &results.next {
             p { a href=(href(chosen, Some(next))) { "More" } }
         }
     }))
