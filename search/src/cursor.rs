@@ -1,7 +1,7 @@
 //! Where a page ended.
 
 use std::cmp::Ordering;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use crate::bm25::Weights;

@@ -16,10 +16,10 @@ use crate::language::Language;
 /// use stoa_search::{Document, EntityId, Surface, Tag};
 ///
 /// # fn main() -> stoa_search::Result<()> {
-/// let post = Document::new(Surface::FEED, EntityId::try_from("post-7")?)
+/// let post = Document::new(Surface::FEED, EntityId::new("post-7")?)
 ///     .title("Rowing on Sunday")
 ///     .body("We meet at the boat house at nine.")
-///     .audience([Tag::try_from("group:rowing")?]);
+///     .audience([Tag::new("group:rowing")?]);
 /// # Ok(())
 /// # }
 /// ```

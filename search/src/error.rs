@@ -7,19 +7,25 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A stored document cannot be read: it is damaged, or a newer release wrote it.
+    #[error("a stored document holds unreadable {what}")]
+    Corrupt {
+        /// The part at fault.
+        what: &'static str,
+    },
     /// The text is no cursor, or it was altered on its way.
     #[error("the cursor is damaged")]
     CursorDamaged,
     /// The cursor belongs to another query.
     #[error("the cursor belongs to another query")]
     CursorForeign,
-    /// An identifier cannot be used.
-    #[error("the {what} is not valid: {reason}")]
-    InvalidId {
-        /// Which kind of identifier.
+    /// A text is not what it should be.
+    #[error("{what} {problem}")]
+    Invalid {
+        /// What the text was meant to be.
         what: &'static str,
         /// Why it was refused.
-        reason: &'static str,
+        problem: &'static str,
     },
     /// The text of a query is too long.
     #[error("the query has {bytes} bytes, more than the {limit} allowed")]
@@ -29,20 +35,17 @@ pub enum Error {
         /// The longest query allowed.
         limit: usize,
     },
-    /// A document's stored terms cannot be read: they are damaged, or a newer release wrote them.
-    #[error("the stored terms of a document cannot be read")]
-    UnreadableTerms,
     /// The database failed.
-    #[error("the database failed")]
+    #[error("the search store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// Answers whether the same call may succeed if the whole transaction is tried again.
+    /// Says whether the same call may succeed in a new transaction.
     pub fn is_retryable(&self) -> bool {
         match self {
             #[cfg(any(feature = "postgres", feature = "sqlite"))]
-            Self::Backend(source) => source.downcast_ref().is_some_and(is_transient),
+            Self::Backend(source) => source.downcast_ref::<sqlx::Error>().is_some_and(is_retryable),
             _ => false,
         }
     }
@@ -55,12 +58,10 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+/// PostgreSQL: serialisation failure and deadlock. SQLite: primary code BUSY or LOCKED, whatever the extended one.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-fn is_transient(error: &sqlx::Error) -> bool {
-    let Some(code) = error.as_database_error().and_then(sqlx::error::DatabaseError::code) else {
-        return false;
-    };
-    // PostgreSQL: serialisation failure and deadlock. SQLite: SQLITE_BUSY (5) and its extended codes (n * 256 + 5).
+fn is_retryable(error: &sqlx::Error) -> bool {
+    let Some(code) = error.as_database_error().and_then(sqlx::error::DatabaseError::code) else { return false };
     matches!(&*code, "40001" | "40P01")
-        || code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 5)
+        || code.parse().is_ok_and(|code: u32| code < 40_000 && matches!(code & 0xff, 5 | 6))
 }

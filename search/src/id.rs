@@ -6,29 +6,30 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
+/// Declares a text newtype of 1 to `$max` bytes without control characters.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal) => {
         $(#[$doc])*
+        #[doc = concat!("\n\n1 to ", $max, " bytes of UTF-8 without control characters, compared as bytes.")]
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Cow<'static, str>);
 
         impl $name {
-            /// Returns the identifier as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
+            /// Parses the text.
+            ///
+            /// # Errors
+            /// [`Error::Invalid`] if it is empty, too long or holds a control character.
+            pub fn new(text: impl Into<String>) -> Result<Self> {
+                let text = text.into();
+                match reject(&text, $max) {
+                    None => Ok(Self(Cow::Owned(text))),
+                    Some(problem) => Err(Error::Invalid { what: $what, problem }),
+                }
             }
 
-            fn parse(text: Cow<'static, str>) -> Result<Self> {
-                let reason = if text.is_empty() {
-                    "it is empty"
-                } else if text.len() > $max {
-                    concat!("it is longer than ", $max, " bytes")
-                } else if text.chars().any(char::is_control) {
-                    "it holds a control character"
-                } else {
-                    return Ok(Self(text));
-                };
-                Err(Error::InvalidId { what: $what, reason })
+            /// Returns the text.
+            pub fn as_str(&self) -> &str {
+                &self.0
             }
         }
 
@@ -48,7 +49,7 @@ macro_rules! text_id {
             type Err = Error;
 
             fn from_str(text: &str) -> Result<Self> {
-                Self::parse(Cow::Owned(text.to_owned()))
+                Self::new(text)
             }
         }
 
@@ -56,7 +57,7 @@ macro_rules! text_id {
             type Error = Error;
 
             fn try_from(text: &str) -> Result<Self> {
-                text.parse()
+                Self::new(text)
             }
         }
 
@@ -64,7 +65,7 @@ macro_rules! text_id {
             type Error = Error;
 
             fn try_from(text: String) -> Result<Self> {
-                Self::parse(Cow::Owned(text))
+                Self::new(text)
             }
         }
     };
@@ -72,8 +73,6 @@ macro_rules! text_id {
 
 text_id! {
     /// The kind of place a document belongs to: an open set, with constants for the common ones.
-    ///
-    /// 1 to 128 bytes without control characters, compared as bytes.
     Surface, "surface", 128
 }
 
@@ -95,17 +94,25 @@ impl Surface {
 }
 
 text_id! {
-    /// The host's own name of a document, unique within its [`Surface`].
-    ///
-    /// 1 to 128 bytes without control characters, compared as bytes.
+    /// The host's own id of a document, unique within its [`Surface`].
     EntityId, "entity id", 128
 }
 
 text_id! {
     /// A mark that a document and a caller may share, such as `group:42` or `batch:2018`.
-    ///
-    /// 1 to 255 bytes (a prefix and an id fit) without control characters, compared as bytes.
     Tag, "audience tag", 255
+}
+
+fn reject(text: &str, max: usize) -> Option<&'static str> {
+    if text.is_empty() {
+        Some("must not be empty")
+    } else if text.len() > max {
+        Some("is too long")
+    } else if text.chars().any(char::is_control) {
+        Some("must not hold control characters")
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -115,10 +122,10 @@ mod tests {
     #[test]
     fn identifiers_are_short_printable_and_not_empty() {
         for bad in ["", "a\0b", "line\nbreak", &"x".repeat(129)] {
-            assert!(matches!(EntityId::try_from(bad), Err(Error::InvalidId { what: "entity id", .. })), "{bad:?}");
+            assert!(matches!(EntityId::new(bad), Err(Error::Invalid { what: "entity id", .. })), "{bad:?}");
         }
-        assert!(Surface::try_from("x".repeat(128)).is_ok());
-        assert!(Tag::try_from(format!("group:{}", "x".repeat(128))).is_ok());
-        assert_ne!(EntityId::try_from("a").unwrap(), EntityId::try_from("A").unwrap());
+        assert!(Surface::new("x".repeat(128)).is_ok());
+        assert!(Tag::new(format!("group:{}", "x".repeat(128))).is_ok());
+        assert_ne!(EntityId::new("a").unwrap(), EntityId::new("A").unwrap());
     }
 }

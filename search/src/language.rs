@@ -100,7 +100,7 @@ impl FromStr for Language {
 
     fn from_str(code: &str) -> Result<Self> {
         let known = Self::ALL.iter().copied().find(|language| language.code() == code);
-        known.ok_or(Error::InvalidId { what: "language", reason: "its code is not known" })
+        known.ok_or(Error::Invalid { what: "language", problem: "is not known" })
     }
 }
 

@@ -1,11 +1,8 @@
-//! The executable specification: a database in memory, for tests.
-//!
-//! One writer at a time; readers see what was committed when they began; a dropped transaction is a rollback. A bare connection
-//! ([`Database::acquire`](crate::source::Source::acquire)) takes the writer's place too and commits each call by itself.
+//! The backend in memory: the executable specification, and the one for unit tests.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as WriterLock, OwnedMutexGuard};
 
@@ -87,33 +84,53 @@ fn is_visible(indexed: &Indexed, audience: &Audience) -> bool {
     audience.sees(indexed.document.audience.iter().map(AsRef::as_ref))
 }
 
-/// A database in memory; clones share it.
+/// A database in memory: one writer at a time, readers see what was committed, drop is rollback. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Database {
     committed: Arc<Mutex<Connection>>,
     writer: Arc<WriterLock<()>>,
 }
 
+/// A transaction on a [`Database`]; dropping it rolls it back.
+#[derive(Debug)]
+pub struct Transaction {
+    working: Connection,
+    _writer: Option<OwnedMutexGuard<()>>,
+}
+
 impl Database {
-    fn committed(&self) -> MutexGuard<'_, Connection> {
-        // The guarded value is replaced as a whole: no panic leaves half of it.
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> Connection {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// A transaction or a bare connection on a [`Database`].
-#[derive(Debug)]
-pub struct Transaction {
-    home: Database,
-    working: Connection,
-    /// Held by whoever may write.
-    writer: Option<OwnedMutexGuard<()>>,
-    commits_on_drop: bool,
+impl Source for Database {
+    type Connection = Connection;
+    /// On a bare connection every verb would commit by itself; in memory that is a transaction of one's own.
+    type Guard = Transaction;
+    type Transaction = Transaction;
+
+    async fn acquire(&self) -> Result<Transaction> {
+        self.begin_snapshot().await
+    }
+
+    async fn begin(&self) -> Result<Transaction> {
+        let writer = self.writer.clone().lock_owned().await;
+        Ok(Transaction { working: self.read(), _writer: Some(writer) })
+    }
+
+    async fn begin_snapshot(&self) -> Result<Transaction> {
+        Ok(Transaction { working: self.read(), _writer: None })
+    }
+
+    async fn commit(&self, tx: Transaction) -> Result<()> {
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = tx.working;
+        Ok(())
+    }
 }
 
 impl Deref for Transaction {
     type Target = Connection;
-
     fn deref(&self) -> &Connection {
         &self.working
     }

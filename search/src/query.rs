@@ -193,8 +193,8 @@ impl Words {
         let asked = self.asked;
         let term = analyzer::term(word, language);
         let wanted = self.terms_in(language);
-        let first = wanted.partition_point(|(other, _)| *other < *term);
-        wanted[first..].iter().take_while(|(other, _)| *other == *term).map(|&(_, word)| word).find(|&word| word < asked)
+        let first = wanted.partition_point(|(other, _)| other.as_str() < &*term);
+        wanted[first..].iter().take_while(|(other, _)| other.as_str() == &*term).map(|&(_, word)| word).find(|&word| word < asked)
     }
 
     fn terms_in(&mut self, language: Language) -> &[(String, usize)] {

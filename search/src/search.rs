@@ -10,7 +10,7 @@ use crate::highlight::Highlighted;
 use crate::id::{EntityId, Surface};
 use crate::query::{MatchMode, Query, Words};
 use crate::results::{Hit, Results};
-use crate::store::{Indexed, Store};
+use crate::store::{Indexed, Scanned, Store};
 use crate::tally::Tally;
 use crate::terms::TermsRef;
 
@@ -92,7 +92,7 @@ impl<S: Store> Search<S> {
     ///
     /// * [`Error::QueryTooLong`] above [`MAX_QUERY`](crate::MAX_QUERY) bytes; no other text is an error.
     /// * [`Error::CursorForeign`] if the cursor belongs to another query.
-    /// * [`Error::UnreadableTerms`] if a newer release wrote to the index.
+    /// * [`Error::Corrupt`] if a newer release wrote to the index.
     /// * [`Error::Backend`] if the database fails.
     #[tracing::instrument(level = "debug", name = "search.search", skip_all)]
     pub async fn search(&self, conn: &mut S::Connection, query: &Query, audience: &Audience) -> Result<Results> {
@@ -109,7 +109,7 @@ impl<S: Store> Search<S> {
 
         let mut tally = Tally::new(query, &mut words);
         let mut failure = None;
-        let mut count = |scanned| {
+        let mut count = |scanned: Scanned<'_>| {
             if failure.is_none() {
                 failure = tally.add(scanned).err();
             }

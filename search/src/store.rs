@@ -1,7 +1,5 @@
 //! The contract between this crate and a database.
 
-use std::future::Future;
-
 use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
 
 use crate::audience::Audience;
@@ -132,7 +130,7 @@ mod tests {
     use super::*;
 
     fn indexed(title: String, body: String) -> (Indexed, Outcome) {
-        let document = Document::new(Surface::FEED, EntityId::try_from("1").unwrap()).title(title).body(body);
+        let document = Document::new(Surface::FEED, EntityId::new("1").unwrap()).title(title).body(body);
         Indexed::of(&document)
     }
 

@@ -38,7 +38,7 @@ impl Terms {
     ///
     /// # Errors
     ///
-    /// [`Error::UnreadableTerms`] if they are damaged or of a format this release does not know.
+    /// [`Error::Corrupt`] if they are damaged or of a format this release does not know.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         TermsRef::parse(&bytes)?.try_for_each(|_, _| ())?;
         Ok(Self(bytes))
@@ -57,10 +57,10 @@ impl<'a> TermsRef<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
         match *bytes {
             [FORMAT, _generation, language, length, ref entries @ ..] => {
-                let language = Language::from_byte(language).ok_or(Error::UnreadableTerms)?;
+                let language = Language::from_byte(language).ok_or(Error::Corrupt { what: "terms" })?;
                 Ok(Self { language, length: Length::from_byte(length), entries })
             }
-            _ => Err(Error::UnreadableTerms),
+            _ => Err(Error::Corrupt { what: "terms" }),
         }
     }
 
@@ -88,9 +88,9 @@ impl<'a> TermsCursor<'a> {
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(&'a [u8], Frequency)>> {
         let [size, frequency, rest @ ..] = self.rest else {
-            return if self.rest.is_empty() { Ok(None) } else { Err(Error::UnreadableTerms) };
+            return if self.rest.is_empty() { Ok(None) } else { Err(Error::Corrupt { what: "terms" }) };
         };
-        let (term, rest) = rest.split_at_checked(usize::from(*size)).ok_or(Error::UnreadableTerms)?;
+        let (term, rest) = rest.split_at_checked(usize::from(*size)).ok_or(Error::Corrupt { what: "terms" })?;
         self.rest = rest;
         Ok(Some((term, Frequency::from_byte(*frequency))))
     }
@@ -177,7 +177,7 @@ mod tests {
         let bytes = Terms::of("Boat races", "", Language::English).0.as_bytes().to_vec();
         assert!(Terms::from_bytes(bytes.clone()).is_ok());
         for cut in [0, 3, 5, bytes.len() - 1] {
-            assert!(matches!(Terms::from_bytes(bytes[..cut].to_vec()), Err(Error::UnreadableTerms)), "{cut}");
+            assert!(matches!(Terms::from_bytes(bytes[..cut].to_vec()), Err(Error::Corrupt { what: "terms" })), "{cut}");
         }
         assert!(Terms::from_bytes(vec![9, 1, 1, 0]).is_err());
         assert!(Terms::from_bytes(vec![1, 1, 99, 0]).is_err());
