@@ -1,0 +1,238 @@
+//! One user's membership of one scope, and what a verb did to it.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use crate::{Error, Reason, Result, Role, Scope, Standing, UserId};
+
+/// Where a membership stands. An active one may still have expired: ask [`Member::is_active`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Takes part.
+    Active,
+    /// Shut out until unbanned.
+    Banned,
+    /// Took part once.
+    Left,
+}
+
+impl State {
+    /// Returns the name under which databases store it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Banned => "banned",
+            Self::Left => "left",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl TryFrom<&str> for State {
+    type Error = Error;
+
+    fn try_from(name: &str) -> Result<Self> {
+        match name {
+            "active" => Ok(Self::Active),
+            "banned" => Ok(Self::Banned),
+            "left" => Ok(Self::Left),
+            _ => Err(Error::Corrupt { what: "state" }),
+        }
+    }
+}
+
+/// A membership as the database held it at one moment.
+///
+/// The row is soft-deleted and its expiry passes silently, so existence says nothing: [`is_active`](Self::is_active) is the
+/// only place that decides who is a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub(crate) user: UserId,
+    pub(crate) scope: Scope,
+    pub(crate) standing: Standing,
+    pub(crate) version: i64,
+    pub(crate) read_at: DateTime<Utc>,
+}
+
+impl Member {
+    /// Puts a member together from what a backend read: the row, and the database's clock at the moment of reading.
+    pub fn new(user: UserId, scope: Scope, standing: Standing, version: i64, read_at: DateTime<Utc>) -> Self {
+        Self { user, scope, standing, version, read_at }
+    }
+
+    /// Says whether the user was a member when the row was read: active, and not expired.
+    pub fn is_active(&self) -> bool {
+        self.standing.state == State::Active
+            && self.standing.expires_at.is_none_or(|expires_at| expires_at > self.read_at)
+    }
+
+    /// Returns the user.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// Returns the scope.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Returns the role, which a former or banned member keeps on record.
+    pub fn role(&self) -> &Role {
+        &self.standing.role
+    }
+
+    /// Returns the stored state.
+    pub fn state(&self) -> State {
+        self.standing.state
+    }
+
+    /// Returns the moment at which an active membership ends by itself.
+    pub fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.standing.expires_at
+    }
+
+    /// Returns the number of changes so far, from 1.
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// Who changes a membership, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    pub(crate) actor: UserId,
+    pub(crate) reason: Option<Reason>,
+}
+
+impl By {
+    /// Names who changes it.
+    pub fn user(actor: &UserId) -> Self {
+        Self { actor: actor.clone(), reason: None }
+    }
+
+    /// Adds the reason.
+    #[must_use]
+    pub fn because(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Returns who.
+    pub fn actor(&self) -> &UserId {
+        &self.actor
+    }
+
+    /// Returns why.
+    pub fn reason(&self) -> Option<&Reason> {
+        self.reason.as_ref()
+    }
+}
+
+/// What `add` gives: a role, and perhaps an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub(crate) role: Role,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+}
+
+impl Grant {
+    /// Gives the role without an end.
+    pub fn new(role: Role) -> Self {
+        Self { role, expires_at: None }
+    }
+
+    /// Ends the membership by itself at that moment, by the database's clock.
+    #[must_use]
+    pub fn until(mut self, expires_at: DateTime<Utc>) -> Self {
+        self.expires_at = Some(expires_at);
+        self
+    }
+}
+
+/// What a verb found and left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub(crate) before: Option<Member>,
+    pub(crate) after: Member,
+}
+
+impl Change {
+    /// Returns the membership before; `None` if there was none.
+    pub fn before(&self) -> Option<&Member> {
+        self.before.as_ref()
+    }
+
+    /// Returns the membership after.
+    pub fn after(&self) -> &Member {
+        &self.after
+    }
+
+    /// Says whether the verb created the row.
+    pub fn is_created(&self) -> bool {
+        self.before.is_none()
+    }
+
+    /// Says whether the verb had nothing to do.
+    pub fn is_unchanged(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| before.version == self.after.version)
+    }
+
+    /// Says whether the verb lifted a ban; only `add` and `unban` can.
+    pub fn lifted_ban(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| before.state() == State::Banned)
+            && self.after.state() != State::Banned
+    }
+}
+
+/// Every scope one user was an active member of at one moment: many checks, one query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MembershipSet {
+    roles: HashMap<Scope, Role>,
+}
+
+impl MembershipSet {
+    /// Says whether the user is a member of the scope.
+    pub fn is_member(&self, scope: &Scope) -> bool {
+        self.roles.contains_key(scope)
+    }
+
+    /// Returns the user's role in the scope.
+    pub fn role(&self, scope: &Scope) -> Option<&Role> {
+        self.roles.get(scope)
+    }
+
+    /// Returns the scopes, in no order.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.roles.keys()
+    }
+
+    /// Returns the audience tags, `"<scope_type>:<scope_id>"`, in no order.
+    pub fn tags(&self) -> impl Iterator<Item = String> {
+        self.roles.keys().map(Scope::to_string)
+    }
+
+    /// Returns the number of scopes.
+    pub fn len(&self) -> usize {
+        self.roles.len()
+    }
+
+    /// Says whether the user is a member of nothing.
+    pub fn is_empty(&self) -> bool {
+        self.roles.is_empty()
+    }
+}
+
+impl FromIterator<Member> for MembershipSet {
+    /// Keeps the active ones.
+    fn from_iter<T: IntoIterator<Item = Member>>(members: T) -> Self {
+        let active = members.into_iter().filter(Member::is_active);
+        Self { roles: active.map(|member| (member.scope, member.standing.role)).collect() }
+    }
+}
