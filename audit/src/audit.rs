@@ -65,7 +65,7 @@ impl<S: Store> Audit<S> {
         &self,
         conn: &mut S::Connection,
         entity: &Entity,
-        page: PageRequest,
+        page: &PageRequest,
     ) -> Result<Page<Entry>> {
         let before = page.after.unwrap_or(RecordId::END);
         Ok(split(self.store.list_by_entity(conn, entity, before, page.limit + 1).await?, page.limit))
@@ -76,7 +76,7 @@ impl<S: Store> Audit<S> {
     /// # Errors
     /// As [`find`](Self::find).
     #[instrument(level = "debug", name = "audit.recent", skip_all)]
-    pub async fn recent(&self, conn: &mut S::Connection, page: PageRequest) -> Result<Page<Entry>> {
+    pub async fn recent(&self, conn: &mut S::Connection, page: &PageRequest) -> Result<Page<Entry>> {
         let before = page.after.unwrap_or(RecordId::END);
         Ok(split(self.store.list_recent(conn, before, page.limit + 1).await?, page.limit))
     }

@@ -1,6 +1,6 @@
 //! Bodies: what an entity looked like, through an allow-list, as the very bytes that are stored.
 
-use std::fmt::Display;
+use std::fmt;
 use std::io;
 
 use serde::Serialize;
@@ -74,6 +74,12 @@ impl Body {
 impl AsRef<str> for Body {
     fn as_ref(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
     }
 }
 
@@ -164,7 +170,7 @@ impl<S: Serializer> Serializer for Listed<S> {
         Err(not_an_object())
     }
 
-    fn collect_str<T: Display + ?Sized>(self, _: &T) -> Result<S::Ok, S::Error> {
+    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<S::Ok, S::Error> {
         Err(not_an_object())
     }
 

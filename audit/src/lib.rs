@@ -35,5 +35,5 @@ pub use record::{Actor, ClientAddress, Entity, Entry, Outcome, Record, RequestCo
 pub use record_id::RecordId;
 pub use source::Source;
 #[cfg(feature = "sqlite")]
-//pub use sqlite::Sqlite;
+pub use sqlite::Sqlite;
 pub use store::Store;

@@ -2,6 +2,7 @@
 //!
 //! One writer at a time, readers see what was committed, a dropped transaction is a rollback.
 
+use std::collections::HashSet;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -138,17 +139,24 @@ impl Connection {
     }
 
     async fn append(&mut self, records: &[(RecordId, &Record)]) -> Result<()> {
-        let added = records.iter().map(|&(id, record)| Arc::new(Entry { id, record: record.clone() }));
         match &mut self.view {
             View::Committed => {
                 let _writer = self.database.writer.lock().await;
-                self.database.committed().extend(added);
+                append(&mut self.database.committed(), records)
             }
-            View::Snapshot(_) => return Err(Error::Backend("the transaction only reads".into())),
-            View::Writing { entries, .. } => entries.extend(added),
+            View::Snapshot(_) => Err(Error::Backend("the transaction only reads".into())),
+            View::Writing { entries, .. } => append(entries, records),
         }
-        Ok(())
     }
+}
+
+fn append(entries: &mut Entries, records: &[(RecordId, &Record)]) -> Result<()> {
+    let mut ids: HashSet<RecordId> = entries.iter().map(|entry| entry.id).collect();
+    if !records.iter().all(|&(id, _)| ids.insert(id)) {
+        return Err(Error::Backend("the record id is taken".into()));
+    }
+    entries.extend(records.iter().map(|&(id, record)| Arc::new(Entry { id, record: record.clone() })));
+    Ok(())
 }
 
 /// A connection on loan from a [`Database`].

@@ -6,7 +6,7 @@ use crate::RecordId;
 const MAX_LIMIT: u32 = 1000;
 
 /// Asks for one page of a listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
     pub(crate) limit: u32,
     pub(crate) after: Option<RecordId>,

@@ -1,4 +1,4 @@
-//! Records in PostgreSQL 14 or later.
+//! The PostgreSQL backend.
 
 use std::sync::LazyLock;
 
@@ -9,28 +9,28 @@ use sqlx::{PgConnection, PgPool, Row, SqlStr};
 use uuid::Uuid;
 
 use crate::{
-    Actor, Body, ClientAddress, Entity, EntityId, EntityType, Entry, Error, Outcome, Record, RecordId,
+    Actor, Body, ClientAddress, Entity, EntityId, EntityType, Entry, Error, Record, RecordId,
     RequestContext, Result, Source, Store, Trust,
 };
 
-/// The schema of this crate, oldest change first.
+/// Keeps records in PostgreSQL 15 or later.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Postgres;
+
+/// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = Migrator::with_migrations(vec![migration(
         1,
         "initial",
         include_str!("../migrations/postgres/0001_initial.sql"),
     )]);
-    migrator.dangerous_set_table_name("_stoa_audit_migrations");
+    migrator.dangerous_set_table_name("_stoa_audit_migrations"); // our own table: never the host's
     migrator
 });
 
-fn migration(version: i64, description: &'static str, sql: &'static str) -> Migration {
-    Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
+    Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
 }
-
-/// Keeps records in PostgreSQL.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Postgres;
 
 /// Selects whole records, as [`entry`] reads them.
 macro_rules! select {

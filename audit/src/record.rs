@@ -1,5 +1,6 @@
 //! Records: who did what to which entity, on whose behalf, in which request.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::{Action, ActorName, Audited, Body, EntityId, EntityType, Error, RecordId, RequestId, Result, TraceId, UserId};
@@ -162,6 +163,13 @@ impl Actor {
     }
 }
 
+/// Displays as `user:ada`.
+impl fmt::Display for Actor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.kind(), self.id())
+    }
+}
+
 /// What something was done to: a type and an id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entity {
@@ -183,6 +191,13 @@ impl Entity {
     /// Returns the id within the type.
     pub fn id(&self) -> &EntityId {
         &self.id
+    }
+}
+
+/// Displays as `post:7`.
+impl fmt::Display for Entity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.kind, self.id)
     }
 }
 
