@@ -78,8 +78,17 @@ where
 
 impl Draft {
     fn parse(self) -> Result<Self> {
-        Ok(Self { title: text("the title", &self.title, 200)?, body: text("the post", &self.body, 20_000)? })
+        Ok(Self { title: line("the title", &self.title, 200)?, body: text("the post", &self.body, 20_000)? })
     }
+}
+
+/// Trims a line from outside and holds it to its bounds.
+pub(crate) fn line(what: &str, line: &str, max: usize) -> Result<String> {
+    let line = text(what, line, max)?;
+    if line.contains(['\n', '\t']) {
+        return Err(Error::Invalid(format!("{what} must be a single line")));
+    }
+    Ok(line)
 }
 
 /// Trims a text from outside and holds it to its bounds. Line breaks and tabs are the only control characters let through.

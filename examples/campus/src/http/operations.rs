@@ -3,6 +3,7 @@
 use axum::extract::State;
 use maud::{Markup, html};
 use stoa_audit::PageRequest;
+use stoa_jobs_runner::Filter;
 
 use super::Site;
 use super::layout::{date, page};
@@ -20,7 +21,7 @@ pub(super) async fn jobs<B: Backend>(State(site): State<Site<B>>, viewer: Viewer
     if !site.app.platform_capabilities.check(&mut tx, PlatformCapability::ReadJobs, &viewer.user, &access::platform()?).await? {
         return Err(Error::Forbidden);
     }
-    let jobs = site.app.jobs.list(&mut tx, &Filter::all(), ROWS).await?;
+    let jobs = site.app.jobs.list(&mut tx, &Filter::default(), None, ROWS).await?;
     Ok(page("Jobs", Some(&viewer.person), "", &html! {
         h1 { "Jobs" }
         p.lead { "The newest first. A job exists if, and only if, the transaction that enqueued it has committed." }
@@ -30,7 +31,13 @@ pub(super) async fn jobs<B: Backend>(State(site): State<Site<B>>, viewer: Viewer
                 tbody {
                     @for job in &jobs {
                         tr {
-                            td { (job.id()) }
+                            td { (job.id) }
+                            td { (job.queue) }
+                            td { (job.kind) }
+                            td { span.badge.(job.state) { (job.state) } @if let Some(reason) = job.reason { " " (reason) } }
+                            td { (job.attempt) " of " (job.max_attempts) }
+                            td { code { (job.payload) } }
+                            td { (job.last_error.as_deref().unwrap_or_default()) }
                         }
                     }
                 }
