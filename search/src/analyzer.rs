@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn terms_are_stemmed_in_the_language_and_lose_latin_accents() {
-        assert_eq!(terms("Connections running universities", Language::English), ["connect", "run", "univers"]);
+        assert_eq!(terms("Connections running generous", Language::English), ["connect", "run", "generous"]);
         assert_eq!(terms("chevaux José", Language::French), ["cheval", "jos"]);
         assert_eq!(terms("José Ångström", Language::Other), ["jose", "angstrom"]);
         assert_eq!(terms("мой", Language::Other), ["мой"]);
