@@ -9,8 +9,8 @@ use sqlx::{PgConnection, PgPool, Row, SqlStr};
 use uuid::Uuid;
 
 use crate::{
-    Actor, Body, ClientAddress, Entity, EntityId, EntityType, Entry, Error, Record, RecordId,
-    RequestContext, Result, Source, Store, Trust,
+    Actor, Body, ClientAddress, Entity, EntityId, EntityType, Entry, Error, Record, RecordId, RequestContext, Result,
+    Source, Store, Trust,
 };
 
 /// Keeps records in PostgreSQL 15 or later.

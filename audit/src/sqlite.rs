@@ -9,8 +9,8 @@ use sqlx::{Row, SqlStr, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
 use crate::{
-    Actor, Body, ClientAddress, Entity, EntityId, EntityType, Entry, Error, Record, RecordId,
-    RequestContext, Result, Source, Store, Trust,
+    Actor, Body, ClientAddress, Entity, EntityId, EntityType, Entry, Error, Record, RecordId, RequestContext, Result,
+    Source, Store, Trust,
 };
 
 /// Keeps records in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
@@ -19,11 +19,8 @@ pub struct Sqlite;
 
 /// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator = Migrator::with_migrations(vec![migration(
-        1,
-        "initial",
-        include_str!("../migrations/sqlite/0001_initial.sql"),
-    )]);
+    let mut migrator =
+        Migrator::with_migrations(vec![migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]);
     migrator.dangerous_set_table_name("_stoa_audit_migrations"); // our own table: never the host's
     migrator
 });
