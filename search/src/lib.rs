@@ -1,1 +1,51 @@
-//! Find it: ranked, audience-safe search that is fresh at commit, inside the caller's own database
+#![doc = include_str!("../README.md")]
+
+mod search;
+
+mod document;
+mod id;
+mod language;
+
+mod audience;
+mod cursor;
+mod query;
+mod results;
+
+pub mod analyzer;
+mod bm25;
+mod highlight;
+mod tally;
+mod terms;
+
+mod error;
+mod source;
+mod store;
+
+pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use analyzer::MAX_WORD;
+pub use audience::Audience;
+pub use cursor::Cursor;
+pub use document::{Document, Outcome};
+pub use error::{Error, Result};
+pub use highlight::Highlighted;
+pub use id::{EntityId, Surface, Tag};
+pub use language::Language;
+pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
+pub use query::{MAX_PAGE, MAX_QUERY, MAX_WORDS, MatchMode, Query};
+pub use results::{Hit, Results};
+pub use search::Search;
+pub use source::Source;
+#[cfg(feature = "sqlite")]
+pub use sqlite::Sqlite;
+pub use store::{DocId, Indexed, MAX_TEXT, Scanned, Store};
+pub use terms::Terms;

@@ -1,2 +1,67 @@
-//! The server.
-fn main() {}
+//! The server: `cargo run --release -p campus`.
+
+use std::net::SocketAddr;
+
+use campus::app::App;
+use campus::backend::{Backend, Postgres, Sqlite};
+use campus::{demo, http, worker};
+use clap::Parser;
+
+/// An alumni platform on one database. Without arguments: an embedded file with a small demo campus in it.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where the data is: `sqlite:PATH` or a `postgres://` URL.
+    #[arg(long, default_value = "sqlite:campus.sqlite", value_name = "URL")]
+    database: String,
+    /// Where to listen. The person picker exists only on a loopback address.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,campus=info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let arguments = Arguments::parse();
+    match arguments.database.strip_prefix("sqlite:") {
+        Some(path) => serve(Sqlite::open(path).await?, &arguments).await,
+        None => serve(Postgres::open(&arguments.database).await?, &arguments).await,
+    }
+}
+
+async fn serve<B: Backend>(backend: B, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let app = App::open(backend).await?;
+    demo::make(&app).await?;
+    let is_demo = app.is_demo().await? && arguments.listen.ip().is_loopback();
+
+    let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
+    let address = listener.local_addr()?;
+    println!("Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.database);
+    if !is_demo {
+        println!("There is no person picker here: it needs a loopback address and a database that the demo made.");
+    }
+
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));
+    let server = axum::serve(listener, http::router(app, is_demo)).with_graceful_shutdown(until(stopped));
+    let server = tokio::spawn(server.into_future());
+    interrupted().await;
+    stop.send_replace(true);
+    server.await??;
+    worker.await??;
+    Ok(())
+}
+
+async fn until(mut stopped: tokio::sync::watch::Receiver<bool>) {
+    // The sender lives as long as the process: an error would mean that it has stopped as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn interrupted() {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = async { match &mut terminate { Some(signal) => signal.recv().await, None => std::future::pending().await } } => {}
+    }
+}

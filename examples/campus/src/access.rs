@@ -1,0 +1,72 @@
+//! Who may do what on campus, and where the facts come from.
+
+use stoa_capabilities::{self as capabilities, Facts, Matrix};
+use stoa_membership::{self as membership, Membership, Role, Scope, ScopeId, ScopeKind, ScopeType, UserId};
+
+/// The campus as a whole: whoever works for it is a member of this scope, with the role `staff`.
+pub const PLATFORM: ScopeType = ScopeType::from_static("platform");
+
+capabilities::capabilities! {
+    /// What one may do in a group.
+    pub enum GroupCapability {
+        /// Read its posts.
+        ReadPosts = "group.post.read",
+        /// Write a post into it.
+        CreatePost = "group.post.create",
+    }
+}
+
+capabilities::capabilities! {
+    /// What one may do on the campus as a whole.
+    pub enum PlatformCapability {
+        /// See the job queue.
+        ReadJobs = "platform.jobs.read",
+        /// See the audit records.
+        ReadAudit = "platform.audit.read",
+    }
+}
+
+/// Roles in a group.
+pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
+    Matrix::builder()
+        .role("member")
+        .grants([GroupCapability::ReadPosts, GroupCapability::CreatePost])
+        .role("owner")
+        .inherits("member")
+        .build()
+}
+
+/// Roles on the platform.
+pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapability>> {
+    Matrix::builder().role("staff").grants([PlatformCapability::ReadJobs, PlatformCapability::ReadAudit]).build()
+}
+
+/// The scope of the campus as a whole.
+pub(crate) fn platform() -> membership::Result<Scope> {
+    Ok(Scope::new(PLATFORM, ScopeId::new("campus")?))
+}
+
+/// What holds for the platform scope.
+pub(crate) fn platform_kind() -> membership::Result<ScopeKind> {
+    Ok(ScopeKind::new(PLATFORM, Role::new("staff")?))
+}
+
+/// Answers `stoa-capabilities` from `stoa-membership`: neither crate knows of the other.
+#[derive(Clone, Debug)]
+pub struct MemberFacts<S>(pub(crate) Membership<S>);
+
+impl<S: membership::Store> Facts for MemberFacts<S> {
+    type Connection = S::Connection;
+    type Actor = UserId;
+    type Scope = Scope;
+    type Error = membership::Error;
+    type Role = Role;
+
+    async fn role(&self, conn: &mut S::Connection, actor: &UserId, scope: &Scope) -> membership::Result<Option<Role>> {
+        self.0.role(conn, actor, scope).await
+    }
+
+    async fn hold(&self, conn: &mut S::Connection, actor: &UserId, scope: &Scope) -> membership::Result<Option<Role>> {
+        self.0.hold(conn, actor, scope).await
+    }
+}

@@ -1,0 +1,153 @@
+//! The application: one database, the crates composed over it.
+
+use std::collections::HashMap;
+
+use stoa_audit::{Actor, Audit};
+use stoa_capabilities::Capabilities;
+use stoa_jobs_runner::Jobs;
+use stoa_membership::{Membership, MembershipSet, Source as _, UserId};
+use stoa_search::{Audience, Search, Tag};
+
+use crate::access::{self, GroupCapability, MemberFacts, PlatformCapability};
+use crate::backend::Backend;
+use crate::error::Result;
+use crate::model::Person;
+use crate::sql::Sql as _;
+
+/// Everybody on campus sees what carries this audience tag.
+pub const EVERYONE: &str = "campus:everyone";
+
+/// The crates over one database. Cheap enough to clone for every request.
+#[derive(Clone)]
+pub struct App<B: Backend> {
+    /// The database.
+    pub backend: B,
+    /// Who belongs to what.
+    pub membership: Membership<B::Membership>,
+    /// Who may, in a group.
+    pub group_capabilities: Capabilities<MemberFacts<B::Membership>, GroupCapability>,
+    /// Who may, on the platform.
+    pub platform_capabilities: Capabilities<MemberFacts<B::Membership>, PlatformCapability>,
+    /// Who did what.
+    pub audit: Audit<B::Audit>,
+    /// Work to do later.
+    pub jobs: Jobs<B::Jobs>,
+    /// Find it.
+    pub search: Search<B::Search>,
+}
+
+/// Whoever is looking at a page.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    /// The person.
+    pub person: Person,
+    /// Their id in every crate.
+    pub user: UserId,
+    /// Every scope they are an active member of.
+    pub memberships: MembershipSet,
+}
+
+impl<B: Backend> App<B> {
+    /// Composes the crates over the database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// If a migration fails: close the pool then, since the migrator may have left its lock behind.
+    pub async fn open(backend: B) -> Result<Self> {
+        backend.migrate().await?;
+        let (members, audit, jobs, search) = backend.stores();
+        let membership = Membership::new(members).with_kind(access::platform_kind()?);
+        let facts = MemberFacts(membership.clone());
+        Ok(Self {
+            backend,
+            membership,
+            group_capabilities: Capabilities::new(facts.clone(), access::group_matrix()?),
+            platform_capabilities: Capabilities::new(facts, access::platform_matrix()?),
+            audit: Audit::new(audit),
+            jobs: Jobs::new(jobs),
+            search: Search::new(search),
+        })
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn begin(&self) -> Result<B::Transaction> {
+        Ok(self.backend.pool().begin().await?)
+    }
+
+    /// Begins a transaction that only reads, and sees one moment.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn read(&self) -> Result<B::Transaction> {
+        Ok(self.backend.pool().begin_snapshot().await?)
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// If the database does not answer; then nothing was written, or all of it.
+    pub async fn commit(&self, tx: B::Transaction) -> Result<()> {
+        Ok(self.backend.pool().commit(tx).await?)
+    }
+
+    /// Loads whoever has this id.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn viewer(&self, id: &str) -> Result<Option<Viewer>> {
+        let Ok(user) = UserId::new(id) else { return Ok(None) };
+        let mut tx = self.read().await?;
+        let Some(person) = tx.person(id).await? else { return Ok(None) };
+        let memberships = self.membership.of(&mut tx, &user).await?;
+        Ok(Some(Viewer { person, user, memberships }))
+    }
+
+    /// Says whether the demo made this database.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn is_demo(&self) -> Result<bool> {
+        let mut tx = self.read().await?;
+        Ok(tx.meta("made_by").await?.as_deref() == Some("demo"))
+    }
+
+    /// Returns the names of the given people.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn names<'a>(
+        &self,
+        conn: &mut B::Connection,
+        ids: impl Iterator<Item = &'a str> + Send,
+    ) -> Result<HashMap<String, String>> {
+        let mut names = HashMap::new();
+        for id in ids {
+            if !names.contains_key(id) {
+                let person = conn.person(id).await?;
+                names.insert(id.to_owned(), person.map_or_else(|| "somebody".to_owned(), |person| person.name));
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl Viewer {
+    /// The viewer as audit records name them.
+    ///
+    /// # Errors
+    /// If the id is no id of an actor; memberships and audit share their bounds, so that does not happen.
+    pub fn actor(&self) -> Result<Actor> {
+        Ok(Actor::user(self.user.as_str())?)
+    }
+
+    /// What the viewer may find: what everybody may, and what their scopes may.
+    ///
+    /// # Errors
+    /// If a scope's name is no tag; memberships and tags share their bounds, so that does not happen.
+    pub fn audience(&self) -> Result<Audience> {
+        let tags = self.memberships.tags().chain([EVERYONE.to_owned()]);
+        Ok(Audience::tags(tags.map(Tag::try_from).collect::<Result<Vec<_>, _>>()?))
+    }
+}

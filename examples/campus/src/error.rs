@@ -1,0 +1,94 @@
+//! What can go wrong, and what a visitor is told of it.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use maud::html;
+
+/// A result of campus.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request or command did nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing there, or nothing the caller may know of: both look alike from outside.
+    #[error("there is nothing here, or nothing you may see")]
+    NotFound,
+    /// The caller may know of it but not do this.
+    #[error("you may not do this")]
+    Forbidden,
+    /// The request names a host that is not this machine.
+    #[error("the demo answers only to localhost")]
+    ForeignHost,
+    /// A form was sent from somewhere else.
+    #[error("this form was not sent from a page of campus")]
+    ForeignOrigin,
+    /// No way to sign in is configured.
+    #[error("this database was not made by the demo, or the listener is not a loopback address: there is no person picker here")]
+    NoSignIn,
+    /// An input is not what it has to be.
+    #[error("{0}")]
+    Invalid(String),
+    /// A membership verb refused or failed.
+    #[error("{0}")]
+    Membership(stoa_membership::Error),
+    /// The database or a crate failed.
+    #[error("something went wrong on our side")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Internal(Box::new(error))
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Forbidden | Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NoSignIn => StatusCode::UNAUTHORIZED,
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Membership(_) => StatusCode::CONFLICT,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for Error {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<stoa_membership::Error> for Error {
+    fn from(error: stoa_membership::Error) -> Self {
+        use stoa_membership::Error as E;
+        match error {
+            E::Invalid { .. } | E::PageToken => Self::Invalid(error.to_string()),
+            E::Banned | E::LastOwner | E::NotBanned | E::NotMember => Self::Membership(error),
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        if let Self::Internal(source) = &self {
+            tracing::error!(error = %self, cause = %source, "request failed");
+        }
+        let content = html! {
+            h1 { (self.status().canonical_reason().unwrap_or("Error")) }
+            p.lead { (self.to_string()) }
+            p { a href="/" { "Back to the start" } }
+        };
+        let page = crate::http::bare_page("Error", &content);
+        (self.status(), page).into_response()
+    }
+}

@@ -1,0 +1,70 @@
+//! Groups: made, joined, left.
+
+use stoa_audit::{Action, Actor, Entity, EntityId, EntityType, Record};
+use stoa_membership::{By, Grant, Role, Scope, UserId};
+use stoa_search::{Document, Surface, Tag};
+
+use crate::app::{App, EVERYONE, Viewer};
+use crate::backend::Backend;
+use crate::error::{Error, Result};
+use crate::model::Group;
+use crate::sql::Sql as _;
+
+const CREATED: Action = Action::new("bits.groups.v1.GroupService/CreateGroup");
+const JOINED: Action = Action::new("bits.groups.v1.GroupService/JoinGroup");
+const LEFT: Action = Action::new("bits.groups.v1.GroupService/LeaveGroup");
+
+/// Creates a group inside the caller's transaction, with its first owner, found by everybody.
+///
+/// # Errors
+/// [`Error::Invalid`] if the id is not a scope id; [`Error::Internal`].
+pub async fn create<B: Backend>(app: &App<B>, tx: &mut B::Connection, group: &Group, owner: &UserId) -> Result<()> {
+    let scope = Scope::group(&group.id)?;
+    tx.insert_group(group).await?;
+    app.membership.add(tx, owner, &scope, &Grant::new(Role::new("owner")?), &By::user(owner)).await?;
+    app.search.upsert(tx, &group.document()?).await?;
+    app.audit.record(tx, &Record::new(CREATED, &Actor::user(owner.as_str())?, group.entity()?)).await?;
+    Ok(())
+}
+
+/// Lets the viewer into a group by their own will.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such group, or the viewer is banned from it.
+pub async fn join<B: Backend>(app: &App<B>, viewer: &Viewer, group_id: &str) -> Result<()> {
+    let mut tx = app.begin().await?;
+    let group = tx.group(group_id).await?.ok_or(Error::NotFound)?;
+    let change = app.membership.join(&mut tx, &viewer.user, &Scope::group(group_id)?).await?;
+    if !change.is_unchanged() {
+        app.audit.record(&mut tx, &Record::new(JOINED, &viewer.actor()?, group.entity()?)).await?;
+    }
+    app.commit(tx).await
+}
+
+/// Lets the viewer out of a group.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such group; [`Error::Membership`] if the viewer is no member, or its last owner.
+pub async fn leave<B: Backend>(app: &App<B>, viewer: &Viewer, group_id: &str) -> Result<()> {
+    let mut tx = app.begin().await?;
+    let group = tx.group(group_id).await?.ok_or(Error::NotFound)?;
+    let change = app.membership.leave(&mut tx, &viewer.user, &Scope::group(group_id)?).await?;
+    if !change.is_unchanged() {
+        app.audit.record(&mut tx, &Record::new(LEFT, &viewer.actor()?, group.entity()?)).await?;
+    }
+    app.commit(tx).await
+}
+
+impl Group {
+    fn document(&self) -> Result<Document> {
+        Ok(Document::new(Surface::GROUPS, self.id.as_str().try_into()?)
+            .title(&self.name)
+            .body(&self.description)
+            .url(format!("/groups/{}", self.id))
+            .audience([Tag::try_from(EVERYONE)?]))
+    }
+
+    fn entity(&self) -> Result<Entity> {
+        Ok(Entity::new(EntityType::from_static("group"), EntityId::new(&*self.id)?))
+    }
+}

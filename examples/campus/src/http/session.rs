@@ -1,0 +1,99 @@
+//! Who is looking: the demo's person picker, and what keeps it to this machine.
+//!
+//! The picker signs nobody in by proof, so it exists only where nothing is at stake: on a loopback listener, for a request that
+//! names a loopback host (a page elsewhere cannot point a name of its own at it), in a database the demo created.
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::Site;
+use crate::app::Viewer;
+use crate::backend::Backend;
+use crate::error::Error;
+
+const COOKIE: &str = "campus_person";
+
+/// The cookie that remembers the picked person.
+pub(super) fn cookie(person_id: &str) -> String {
+    let encoded: String = person_id.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{COOKIE}={encoded}; Path=/; HttpOnly; SameSite=Strict")
+}
+
+fn picked(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let encoded = cookies.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
+    let byte = |at: usize| encoded.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..encoded.len()).step_by(2).map(byte).collect();
+    String::from_utf8(bytes?).ok()
+}
+
+impl<B: Backend> FromRequestParts<Site<B>> for Viewer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site<B>) -> Result<Self, Response> {
+        let Some(id) = picked(&parts.headers) else { return Err(Redirect::to("/people").into_response()) };
+        match site.app.viewer(&id).await {
+            Ok(Some(viewer)) => Ok(viewer),
+            Ok(None) => Err(Redirect::to("/people").into_response()),
+            Err(error) => Err(error.into_response()),
+        }
+    }
+}
+
+/// Lets a request through if it names a loopback host and, where it changes something, comes from a page of ours.
+pub(super) async fn guard<B: Backend>(State(site): State<Site<B>>, request: Request, next: Next) -> Response {
+    if !site.is_demo {
+        return Error::NoSignIn.into_response();
+    }
+    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !is_loopback(host) {
+        return Error::ForeignHost.into_response();
+    }
+    if request.method() != Method::GET && request.method() != Method::HEAD && !is_same_origin(request.headers(), host) {
+        return Error::ForeignOrigin.into_response();
+    }
+    next.run(request).await
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// Browsers send `Origin` with every form that posts.
+fn is_same_origin(headers: &HeaderMap, host: &str) -> bool {
+    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
+    origin.and_then(|origin| origin.strip_prefix("http://")) == Some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_are_loopback() {
+        for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["", "campus.example", "127.0.0.1.example:80", "localhost.example", "[::1]x", "[::2]:1", "localhost:x"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_reads_back_and_a_forged_one_does_not_panic() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, cookie("p-é1").split(';').next().unwrap().parse().unwrap());
+        assert_eq!(picked(&headers).as_deref(), Some("p-é1"));
+        for forged in ["campus_person=zz", "campus_person=f", "campus_person=ff", "campus_person", "other=1"] {
+            headers.insert(header::COOKIE, forged.parse().unwrap());
+            assert_eq!(picked(&headers), None, "{forged}");
+        }
+    }
+}

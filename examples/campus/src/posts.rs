@@ -1,0 +1,127 @@
+//! Posts in groups. [`create`] is what the five crates are for.
+
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+use std::ops::DerefMut;
+
+use stoa_audit::{Action, Actor, Audited, Entity, EntityId, EntityType, Record};
+use stoa_capabilities::{Authorized, Scoped, scoped};
+use stoa_membership::{Scope, UserId};
+use stoa_search::{Document, Surface, Tag};
+
+use crate::access::{CreatePost, GroupCapability};
+use crate::app::{App, Viewer};
+use crate::backend::Backend;
+use crate::error::{Error, Result};
+use crate::model::Post;
+use crate::notify::NotifyGroup;
+use crate::sql::Sql;
+
+const CREATED: Action = Action::new("bits.groups.v1.PostService/CreatePost");
+
+/// A post to write, as it came from outside.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Draft {
+    /// One line, 1 to 200 characters.
+    pub title: String,
+    /// 1 to 20,000 characters.
+    pub body: String,
+}
+
+/// Creates a group post: checked, stored, searchable, recorded and announced in one transaction, or not at all.
+///
+/// # Errors
+/// [`Error::NotFound`] if the author may not post there, or there is no such group; [`Error::Invalid`]; [`Error::Internal`].
+pub async fn create<B: Backend>(app: &App<B>, author: &UserId, group: &Scope, draft: Draft) -> Result<Post> {
+    let draft = draft.parse()?;
+
+    scoped!(tx = app.begin().await?);
+    let may = app.group_capabilities.authorize(&mut tx, CreatePost, author, group).await?;
+    let post = insert(&mut tx, &may, draft).await?;
+    app.search.upsert(&mut tx, &post.document()?).await?;
+    app.audit.record(&mut tx, &Record::new(CREATED, &Actor::user(author.as_str())?, post.entity()?).after(&post)?).await?;
+    app.jobs.enqueue(&mut tx, &NotifyGroup { post_id: post.id.clone() }).await?;
+    app.commit(tx.into_inner()).await?;
+
+    app.jobs.wake();
+    Ok(post)
+}
+
+/// Reads a post as the viewer may: whoever is no member of its group is told the same as if there were none.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Internal`].
+pub async fn read<B: Backend>(app: &App<B>, conn: &mut B::Connection, viewer: &Viewer, id: &str) -> Result<Post> {
+    let post = conn.post(id).await?.ok_or(Error::NotFound)?;
+    let group = Scope::group(&post.group_id)?;
+    let may_read = app.group_capabilities.check(conn, GroupCapability::ReadPosts, &viewer.user, &group).await?;
+    if may_read { Ok(post) } else { Err(Error::NotFound) }
+}
+
+/// Stores the row. The proof says who writes, and where: neither is an argument that a caller could get wrong.
+async fn insert<'b, T, C>(tx: &mut Scoped<'b, T>, may: &Authorized<'b, CreatePost, Scope, UserId>, draft: Draft) -> Result<Post>
+where
+    T: DerefMut<Target = C>,
+    C: Sql,
+{
+    let post = Post {
+        id: uuid::Uuid::now_v7().to_string(),
+        group_id: may.scope().id().to_string(),
+        author_id: may.actor().to_string(),
+        title: draft.title,
+        body: draft.body,
+        created_at: Utc::now().timestamp_micros(),
+    };
+    tx.insert_post(&post).await?;
+    Ok(post)
+}
+
+impl Draft {
+    fn parse(self) -> Result<Self> {
+        Ok(Self { title: line("the title", &self.title, 200)?, body: text("the post", &self.body, 20_000)? })
+    }
+}
+
+/// Trims a line from outside and holds it to its bounds.
+pub(crate) fn line(what: &str, line: &str, max: usize) -> Result<String> {
+    let line = text(what, line, max)?;
+    if line.contains(['\n', '\t']) {
+        return Err(Error::Invalid(format!("{what} must be a single line")));
+    }
+    Ok(line)
+}
+
+/// Trims a text from outside and holds it to its bounds. Line breaks and tabs are the only control characters let through.
+pub(crate) fn text(what: &str, text: &str, max: usize) -> Result<String> {
+    let text = text.trim().replace("\r\n", "\n");
+    if text.is_empty() {
+        return Err(Error::Invalid(format!("{what} must not be empty")));
+    }
+    if text.chars().count() > max {
+        return Err(Error::Invalid(format!("{what} must not be longer than {max} characters")));
+    }
+    if text.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t')) {
+        return Err(Error::Invalid(format!("{what} must not hold control characters")));
+    }
+    Ok(text)
+}
+
+impl Post {
+    /// The post as it is found: by the members of its group.
+    pub(crate) fn document(&self) -> Result<Document> {
+        Ok(Document::new(Surface::FEED, self.id.as_str().try_into()?)
+            .title(&self.title)
+            .body(&self.body)
+            .url(format!("/posts/{}", self.id))
+            .audience([Tag::try_from(Scope::group(&self.group_id)?.to_string())?]))
+    }
+
+    fn entity(&self) -> Result<Entity> {
+        Ok(Entity::new(EntityType::from_static("post"), EntityId::new(&*self.id)?))
+    }
+}
+
+/// What of a post an audit record may hold.
+impl Audited for Post {
+    const FIELDS: &'static [&'static str] = &["group_id", "author_id", "title"];
+}

@@ -1,0 +1,19 @@
+//! The in-process worker.
+
+use crate::app::App;
+use crate::backend::Backend;
+use crate::error::Result;
+use crate::notify::NotifyGroup;
+
+/// Runs jobs until `stop` is ready, then lets the running ones finish.
+///
+/// # Errors
+/// If the database stays away.
+pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send) -> Result<()> {
+    stoa_jobs_runner::Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
+        .queue("notifications", 4)
+        .handle::<NotifyGroup>()
+        .run_until(stop)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,602 @@
+//! The laws every backend obeys, for this crate's backends and yours. Not covered by version promises.
+//!
+//! Implement [`Harness`] in a test and write `stoa_search::conformance!(MyHarness::new().await);`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Barrier;
+
+use crate::{
+    Audience, Cursor, Document, EntityId, Error, Language, MAX_PAGE, MAX_QUERY, MatchMode, Query, Results, Search,
+    Source, Store, Surface, Tag,
+};
+
+/// One fresh, empty, migrated database and the store under test.
+pub trait Harness: Send + Sync {
+    /// The store under test.
+    type Store: Store;
+    /// Where its connections come from.
+    type Source: Source<Connection = <Self::Store as Store>::Connection>;
+
+    /// Returns the store.
+    fn store(&self) -> Self::Store;
+    /// Returns the database, which lives as long as the harness.
+    fn source(&self) -> Self::Source;
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __laws {
+    ($emit:path, $harness:expr) => {
+        $emit! { $harness;
+            what_a_transaction_indexes_it_finds_at_once
+            others_find_it_at_commit_and_not_before
+            what_is_rolled_back_never_happened
+            indexing_again_replaces_all_of_a_document
+            removing_twice_is_removing_once
+            ids_are_compared_as_bytes
+            concurrent_writers_leave_one_document
+            many_at_once_are_like_one_by_one
+            a_shared_tag_makes_visible
+            without_tags_nobody_sees_anything
+            counts_cover_only_what_is_visible
+            the_audience_changes_no_score
+            a_title_outranks_a_body
+            among_equals_the_later_comes_first
+            surfaces_restrict_the_hits
+            auto_wants_all_words_if_they_fill_a_page
+            a_minus_excludes
+            each_document_is_found_in_its_own_language
+            what_was_attached_comes_back
+            a_hit_is_safe_as_html
+            pages_of_any_size_yield_each_match_once
+            writes_between_pages_move_no_other_document
+            the_audience_comes_from_the_call
+            a_damaged_or_foreign_cursor_is_refused
+            no_text_fails_to_be_indexed
+            no_text_fails_as_a_query
+            after_a_refusal_the_transaction_is_usable
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __law_tests {
+    ($harness:expr; $($law:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                $crate::conformance::$law(&$harness).await;
+            }
+        )*
+    };
+}
+
+/// Emits one test for each law. The expression makes a fresh harness and may `.await`.
+#[macro_export]
+macro_rules! conformance {
+    ($harness:expr) => {
+        $crate::__laws!($crate::__law_tests, $harness);
+    };
+}
+
+fn search<H: Harness>(harness: &H) -> Search<H::Store> {
+    Search::new(harness.store())
+}
+
+fn tag(name: &str) -> Tag {
+    Tag::new(name).unwrap()
+}
+
+fn tags(names: &[&str]) -> Audience {
+    Audience::tags(names.iter().map(|name| tag(name)))
+}
+
+/// A post that the group `crew` may see.
+fn post(id: &str, text: &str) -> Document {
+    Document::new(Surface::FEED, EntityId::new(id).unwrap()).body(text).audience([tag("crew")])
+}
+
+fn crew() -> Audience {
+    tags(&["crew"])
+}
+
+fn ids(results: &Results) -> Vec<&str> {
+    results.hits.iter().map(|hit| hit.entity_id.as_str()).collect()
+}
+
+async fn find<S: Store>(search: &Search<S>, conn: &mut S::Connection, query: &Query, audience: &Audience) -> Vec<String> {
+    let results = search.search(conn, query, audience).await.unwrap();
+    assert_eq!(results.hits.len() as u64, results.total.min(query.limit as u64));
+    ids(&results).into_iter().map(str::to_owned).collect()
+}
+
+/// What a transaction wrote, it finds.
+pub async fn what_a_transaction_indexes_it_finds_at_once<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let query = Query::text("boat");
+    assert!(find(&search, &mut tx, &query, &crew()).await.is_empty());
+    assert!(search.upsert(&mut tx, &post("1", "a boat")).await.unwrap().is_complete());
+    assert_eq!(find(&search, &mut tx, &query, &crew()).await, ["1"]);
+    search.upsert(&mut tx, &post("1", "a ship")).await.unwrap();
+    assert!(find(&search, &mut tx, &query, &crew()).await.is_empty());
+    search.upsert(&mut tx, &post("1", "a boat")).await.unwrap();
+    assert!(search.remove(&mut tx, &Surface::FEED, &EntityId::new("1").unwrap()).await.unwrap());
+    assert!(find(&search, &mut tx, &query, &crew()).await.is_empty());
+}
+
+/// Others find a document when, and only when, it has been committed; a snapshot stays one moment.
+pub async fn others_find_it_at_commit_and_not_before<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let query = Query::text("boat");
+    let mut tx = source.begin().await.unwrap();
+    search.upsert(&mut tx, &post("1", "a boat")).await.unwrap();
+    let mut reader = source.begin_snapshot().await.unwrap();
+    assert!(find(&search, &mut reader, &query, &crew()).await.is_empty());
+    source.commit(tx).await.unwrap();
+    assert!(find(&search, &mut reader, &query, &crew()).await.is_empty(), "a snapshot is one moment");
+    drop(reader);
+    let mut reader = source.acquire().await.unwrap();
+    assert_eq!(find(&search, &mut reader, &query, &crew()).await, ["1"]);
+}
+
+/// A dropped transaction neither adds nor replaces nor removes.
+pub async fn what_is_rolled_back_never_happened<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    search.upsert(&mut tx, &post("1", "a boat")).await.unwrap();
+    search.upsert(&mut tx, &post("2", "another boat")).await.unwrap();
+    source.commit(tx).await.unwrap();
+
+    let mut tx = source.begin().await.unwrap();
+    search.upsert(&mut tx, &post("1", "a ship")).await.unwrap();
+    search.remove(&mut tx, &Surface::FEED, &EntityId::new("2").unwrap()).await.unwrap();
+    search.upsert(&mut tx, &post("3", "a third boat")).await.unwrap();
+    drop(tx);
+    let mut reader = source.begin().await.unwrap();
+    let found = find(&search, &mut reader, &Query::text("boat"), &crew()).await;
+    assert_eq!(BTreeSet::from_iter(found), BTreeSet::from(["1".to_owned(), "2".to_owned()]));
+    assert!(find(&search, &mut reader, &Query::text("ship"), &crew()).await.is_empty());
+}
+
+/// The old title, text and audience are gone.
+pub async fn indexing_again_replaces_all_of_a_document<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let old = post("1", "old text").title("ancient").url("/old").extra("old").recency(DateTime::UNIX_EPOCH);
+    search.upsert(&mut tx, &old).await.unwrap();
+    search.upsert(&mut tx, &post("1", "fresh words").audience([tag("guests")])).await.unwrap();
+    for gone in ["old", "text", "ancient"] {
+        assert!(find(&search, &mut tx, &Query::text(gone), &Audience::everything()).await.is_empty(), "{gone}");
+    }
+    assert!(find(&search, &mut tx, &Query::text("fresh"), &crew()).await.is_empty());
+    let results = search.search(&mut tx, &Query::text("fresh"), &tags(&["guests"])).await.unwrap();
+    let hit = &results.hits[0];
+    assert_eq!((results.total, hit.title.text.as_str(), &hit.url, &hit.extra, hit.recency), (1, "", &None, &None, None));
+}
+
+/// The second time there is nothing to remove, which is no error.
+pub async fn removing_twice_is_removing_once<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let id = EntityId::new("1").unwrap();
+    search.upsert(&mut tx, &post("1", "a boat")).await.unwrap();
+    assert!(!search.remove(&mut tx, &Surface::JOBS, &id).await.unwrap());
+    assert!(search.remove(&mut tx, &Surface::FEED, &id).await.unwrap());
+    assert!(!search.remove(&mut tx, &Surface::FEED, &id).await.unwrap());
+    search.upsert(&mut tx, &post("1", "a boat again")).await.unwrap();
+    assert_eq!(find(&search, &mut tx, &Query::text("boat"), &crew()).await, ["1"]);
+}
+
+/// Case, normal form and blanks make another surface, id or tag.
+pub async fn ids_are_compared_as_bytes<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let names = ["ada", "Ada", "ada ", "caf\u{e9}", "cafe\u{301}", "%", "'; --", "{\"a\",b}", "日本"];
+    for name in names {
+        let document = Document::new(Surface::new(name).unwrap(), EntityId::new(name).unwrap());
+        search.upsert(&mut tx, &document.body("boat").audience([tag(name)])).await.unwrap();
+    }
+    for name in names {
+        let surface = Surface::new(name).unwrap();
+        assert_eq!(find(&search, &mut tx, &Query::text("boat"), &tags(&[name])).await, [name]);
+        let query = Query::text("boat").surfaces([surface.clone()]);
+        assert_eq!(find(&search, &mut tx, &query, &Audience::everything()).await, [name]);
+    }
+    for (left, name) in names.iter().enumerate().rev() {
+        assert!(search.remove(&mut tx, &Surface::new(*name).unwrap(), &EntityId::new(*name).unwrap()).await.unwrap());
+        assert_eq!(find(&search, &mut tx, &Query::text("boat"), &Audience::everything()).await.len(), left);
+    }
+}
+
+/// Of two writers of one new document the later one's text stays, once.
+pub async fn concurrent_writers_leave_one_document<H: Harness>(harness: &H) {
+    let barrier = Arc::new(Barrier::new(4));
+    let writers: Vec<_> = (0..4)
+        .map(|n| {
+            let (search, source, barrier) = (search(harness), harness.source(), barrier.clone());
+            tokio::spawn(async move {
+                barrier.wait().await;
+                let mut tx = source.begin().await.unwrap();
+                search.upsert(&mut tx, &post("1", &format!("boat number{n}"))).await.unwrap();
+                source.commit(tx).await.unwrap();
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let (search, mut conn) = (search(harness), harness.source().acquire().await.unwrap());
+    assert_eq!(find(&search, &mut conn, &Query::text("boat"), &crew()).await, ["1"]);
+    let query = Query::text("number0 number1 number2 number3").mode(MatchMode::Any);
+    assert_eq!(find(&search, &mut conn, &query, &crew()).await, ["1"]);
+}
+
+/// `upsert_many` takes none, some and the same one twice, and leaves what `upsert` in a row would.
+pub async fn many_at_once_are_like_one_by_one<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    assert!(search.upsert_many(&mut tx, &[]).await.unwrap().is_empty());
+    search.upsert(&mut tx, &post("5", "an old ship")).await.unwrap();
+    let mut many: Vec<Document> = (0..300).map(|n| post(&n.to_string(), "a boat")).collect();
+    many.push(post("7", "a ship"));
+    many.push(post("8", "x").title("y".repeat(200)));
+    let outcomes = search.upsert_many(&mut tx, &many).await.unwrap();
+    assert_eq!((outcomes.len(), outcomes[0].is_complete(), outcomes[301].cut_words), (302, true, 1));
+    assert_eq!(find(&search, &mut tx, &Query::text("ship"), &crew()).await, ["7"]);
+    let results = search.search(&mut tx, &Query::text("boat").limit(MAX_PAGE), &crew()).await.unwrap();
+    let expected: Vec<String> = (0..300).rev().filter(|n| ![5, 7, 8].contains(n)).map(|n| n.to_string()).take(MAX_PAGE).collect();
+    // The fifth was there before the others: among equals it comes last.
+    assert_eq!((results.total, ids(&results)), (298, expected.iter().map(String::as_str).collect()));
+}
+
+/// One tag in common is enough, and none in common is not.
+pub async fn a_shared_tag_makes_visible<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    for (id, audience) in [("1", vec!["a"]), ("2", vec!["a", "b"]), ("3", vec!["c"])] {
+        search.upsert(&mut tx, &post(id, "boat").audience(audience.into_iter().map(tag))).await.unwrap();
+    }
+    for (audience, expected) in [(vec!["a"], vec!["2", "1"]), (vec!["b", "x"], vec!["2"]), (vec!["A", "ab", ""], vec![])] {
+        let audience = Audience::tags(audience.into_iter().filter_map(|name| Tag::new(name).ok()));
+        assert_eq!(find(&search, &mut tx, &Query::text("boat"), &audience).await, expected);
+    }
+}
+
+/// A caller without tags sees nothing, a document without tags is seen by nobody, and `everything` sees it all.
+pub async fn without_tags_nobody_sees_anything<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    search.upsert(&mut tx, &post("1", "boat")).await.unwrap();
+    search.upsert(&mut tx, &post("2", "boat").audience([])).await.unwrap();
+    let query = Query::text("boat");
+    assert!(find(&search, &mut tx, &query, &tags(&[])).await.is_empty());
+    assert_eq!(find(&search, &mut tx, &query, &crew()).await, ["1"]);
+    assert_eq!(find(&search, &mut tx, &query, &Audience::everything()).await, ["2", "1"]);
+}
+
+/// Neither the total nor the counts tell of a document that the caller may not see.
+pub async fn counts_cover_only_what_is_visible<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    for (surface, id, audience) in
+        [(Surface::FEED, "1", "crew"), (Surface::FEED, "2", "guests"), (Surface::JOBS, "3", "guests"), (Surface::EVENTS, "4", "crew")]
+    {
+        let document = Document::new(surface, EntityId::new(id).unwrap()).body("boat").audience([tag(audience)]);
+        search.upsert(&mut tx, &document).await.unwrap();
+    }
+    let results = search.search(&mut tx, &Query::text("boat").limit(1), &crew()).await.unwrap();
+    let counts: Vec<_> = results.counts.iter().map(|(surface, count)| (surface.as_str(), *count)).collect();
+    assert_eq!((results.total, counts), (2, vec![("events", 1), ("feed", 1)]));
+}
+
+/// Scores follow from all documents of the snapshot, so that they are comparable between callers.
+pub async fn the_audience_changes_no_score<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    search.upsert(&mut tx, &post("1", "a boat and an oar")).await.unwrap();
+    let alone = search.search(&mut tx, &Query::text("boat"), &crew()).await.unwrap().hits[0].score;
+    search.upsert(&mut tx, &post("2", "a ship").audience([tag("guests")])).await.unwrap();
+    let mut scores = Vec::new();
+    for audience in [crew(), tags(&["crew", "guests"]), Audience::everything()] {
+        scores.push(search.search(&mut tx, &Query::text("boat"), &audience).await.unwrap().hits[0].score);
+    }
+    assert_eq!(scores, [scores[0]; 3]);
+    assert!(scores[0] > alone, "a word is rarer among more documents");
+}
+
+/// With the weight turned down to nothing, the title still matches and no longer counts.
+pub async fn a_title_outranks_a_body<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    search.upsert(&mut tx, &post("title", "on the river").title("boat")).await.unwrap();
+    search.upsert(&mut tx, &post("body", "boat on the").title("river")).await.unwrap();
+    assert_eq!(find(&search, &mut tx, &Query::text("boat"), &crew()).await, ["title", "body"]);
+    assert_eq!(find(&search, &mut tx, &Query::text("boat").title_weight(0.0), &crew()).await, ["body", "title"]);
+    let results = search.search(&mut tx, &Query::text("boat").title_weight(1.0), &crew()).await.unwrap();
+    assert_eq!(results.hits[0].score, results.hits[1].score);
+}
+
+/// Replacing a document does not make it later.
+pub async fn among_equals_the_later_comes_first<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    for id in ["2", "1", "3"] {
+        search.upsert(&mut tx, &post(id, "boat")).await.unwrap();
+    }
+    search.upsert(&mut tx, &post("2", "boat")).await.unwrap();
+    assert_eq!(find(&search, &mut tx, &Query::text("boat"), &crew()).await, ["3", "1", "2"]);
+}
+
+/// Hits and total keep to the surfaces asked for; the counts tell of the others too.
+pub async fn surfaces_restrict_the_hits<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let own = Surface::new("regatta").unwrap();
+    for surface in [Surface::FEED, Surface::JOBS, own.clone()] {
+        let document = Document::new(surface.clone(), EntityId::new("same").unwrap()).body("boat").audience([tag("crew")]);
+        search.upsert(&mut tx, &document).await.unwrap();
+    }
+    let query = Query::text("boat").surfaces([Surface::FEED, own.clone()]);
+    let results = search.search(&mut tx, &query, &crew()).await.unwrap();
+    let surfaces: Vec<&Surface> = results.hits.iter().map(|hit| &hit.surface).collect();
+    assert_eq!((surfaces, results.total, results.counts.len()), (vec![&own, &Surface::FEED], 2, 3));
+    let none = Query::text("boat").surfaces([Surface::MARKETPLACE]);
+    assert!(find(&search, &mut tx, &none, &crew()).await.is_empty());
+}
+
+/// `Auto` is decided by the first page, and later pages keep to it.
+pub async fn auto_wants_all_words_if_they_fill_a_page<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    for (id, text) in [("1", "boat oar"), ("2", "boat"), ("3", "oar boat"), ("4", "oar"), ("5", "ship")] {
+        search.upsert(&mut tx, &post(id, text)).await.unwrap();
+    }
+    let query = Query::text("boat oar");
+    assert_eq!(find(&search, &mut tx, &query.clone().mode(MatchMode::All), &crew()).await, ["3", "1"]);
+    assert_eq!(find(&search, &mut tx, &query.clone().mode(MatchMode::Any), &crew()).await.len(), 4);
+    let full = search.search(&mut tx, &query.clone().limit(2), &crew()).await.unwrap();
+    assert_eq!((full.mode, full.total, full.next.is_none()), (MatchMode::All, 2, true));
+    let relaxed = search.search(&mut tx, &query.clone().limit(3), &crew()).await.unwrap();
+    assert_eq!((relaxed.mode, relaxed.total), (MatchMode::Any, 4));
+    // A smaller second page would be filled by all words; the query goes on as it began.
+    let second = query.limit(1).after(relaxed.next.unwrap());
+    let second = search.search(&mut tx, &second, &crew()).await.unwrap();
+    assert_eq!((second.mode, second.total, second.hits.len()), (MatchMode::Any, 4, 1));
+}
+
+/// A word after a minus sign must not occur; a query of nothing else finds nothing.
+pub async fn a_minus_excludes<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    search.upsert(&mut tx, &post("1", "boats and oars")).await.unwrap();
+    search.upsert(&mut tx, &post("2", "boats and sails")).await.unwrap();
+    assert_eq!(find(&search, &mut tx, &Query::text("boat -oar"), &crew()).await, ["2"]);
+    assert!(find(&search, &mut tx, &Query::text("-oar"), &crew()).await.is_empty());
+}
+
+/// The words of a query are stemmed as those of each document were; a caller need not say which language it writes.
+pub async fn each_document_is_found_in_its_own_language<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let french = post("fr", "Les chevaux de l'École").language(Language::French);
+    let russian = post("ru", "новые книги").language(Language::Russian);
+    let chinese = post("zh", "东京大学").language(Language::Other);
+    let name = post("name", "Zoë Banks, C++").language(Language::Other);
+    search.upsert_many(&mut tx, &[post("en", "Running horses"), french, russian, chinese, name]).await.unwrap();
+    for (text, expected) in [
+        ("horse run", vec!["en"]),
+        ("cheval", vec!["fr"]),
+        ("ecole", vec!["fr"]),
+        ("книга", vec!["ru"]),
+        ("大学", vec!["zh"]),
+        ("京", vec!["zh"]),
+        ("zoe banks", vec!["name"]),
+        ("ZOE\u{308}", vec!["name"]),
+        ("bank", vec![]),
+        ("c++", vec!["name"]),
+        ("c", vec![]),
+    ] {
+        let query = Query::text(text).mode(MatchMode::All);
+        assert_eq!(find(&search, &mut tx, &query, &crew()).await, expected, "{text}");
+    }
+}
+
+/// Moments come back to the microsecond.
+pub async fn what_was_attached_comes_back<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap();
+    let extra = r#"{"likes": 3, "by": "Zoë \u0000 'quoted'"}"#;
+    let document = post("1", "a boat").title("A  title\twith  blanks ").url("https://example.org/?a=1&b=2").extra(extra).recency(at);
+    search.upsert(&mut tx, &document).await.unwrap();
+    let results = search.search(&mut tx, &Query::text("boat"), &crew()).await.unwrap();
+    let hit = &results.hits[0];
+    assert_eq!((hit.title.text.as_str(), hit.snippet.text.as_str()), ("A  title\twith  blanks ", "a boat"));
+    assert_eq!((hit.url.as_deref(), hit.extra.as_deref()), (Some("https://example.org/?a=1&b=2"), Some(extra)));
+    assert_eq!((hit.recency, hit.surface.as_str()), (Some(at), "feed"));
+    for wild in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+        search.upsert(&mut tx, &document.clone().recency(wild)).await.unwrap();
+        assert_eq!(find(&search, &mut tx, &Query::text("boat"), &crew()).await, ["1"]);
+    }
+}
+
+/// Markup of a document is shown, never obeyed.
+pub async fn a_hit_is_safe_as_html<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let document = post("1", "<mark>boats</mark> & <script>alert(1)</script>").title("<b>Boat</b>");
+    search.upsert(&mut tx, &document).await.unwrap();
+    let results = search.search(&mut tx, &Query::text("boat"), &crew()).await.unwrap();
+    assert_eq!(results.hits[0].title.html(), "&lt;b&gt;<mark>Boat</mark>&lt;/b&gt;");
+    assert_eq!(
+        results.hits[0].snippet.html(),
+        "&lt;mark&gt;<mark>boats</mark>&lt;/mark&gt; &amp; &lt;script&gt;alert(1)&lt;/script&gt;"
+    );
+}
+
+/// Thirty documents of ten different scores, so that pages end between equals too.
+async fn fill<S: Store>(search: &Search<S>, conn: &mut S::Connection) {
+    let documents: Vec<Document> =
+        (0..30).map(|n| post(&n.to_string(), &format!("boat {}", "and more ".repeat(n % 10)))).collect();
+    search.upsert_many(conn, &documents).await.unwrap();
+}
+
+/// Walks over all pages, in the order of a single large one.
+pub async fn pages_of_any_size_yield_each_match_once<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    fill(&search, &mut tx).await;
+    let all = find(&search, &mut tx, &Query::text("boat more").limit(100), &crew()).await;
+    assert_eq!(all.len(), 30);
+    for limit in [1, 2, 7, 15, 29, 30, 31] {
+        let query = Query::text("boat more").mode(MatchMode::Any).limit(limit);
+        let (mut walked, mut page) = (Vec::new(), query.clone());
+        loop {
+            let results = search.search(&mut tx, &page, &crew()).await.unwrap();
+            assert_eq!((results.total, results.counts[&Surface::FEED]), (30, 30));
+            walked.extend(ids(&results).into_iter().map(str::to_owned));
+            let Some(next) = results.next else { break };
+            // As a link carries it.
+            page = query.clone().after(next.to_string().parse().unwrap());
+        }
+        assert_eq!(walked, all, "{limit}");
+    }
+}
+
+/// Whatever others add, change and remove between two pages, a document that stays as it is appears once, in order.
+pub async fn writes_between_pages_move_no_other_document<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    fill(&search, &mut tx).await;
+    source.commit(tx).await.unwrap();
+    let query = Query::text("boat more").mode(MatchMode::Any).limit(4);
+    let mut conn = source.acquire().await.unwrap();
+    let before = find(&search, &mut conn, &query.clone().limit(100), &crew()).await;
+    drop(conn);
+    let (mut walked, mut page) = (Vec::new(), query.clone());
+    for round in 0.. {
+        let mut conn = source.acquire().await.unwrap();
+        let results = search.search(&mut conn, &page, &crew()).await.unwrap();
+        drop(conn);
+        walked.extend(ids(&results).into_iter().map(str::to_owned));
+        let Some(next) = results.next else { break };
+        page = query.clone().after(next);
+        // Each round shifts the average length and how rare the words are.
+        let mut tx = source.begin().await.unwrap();
+        for n in 0..20 {
+            search.upsert(&mut tx, &post(&format!("new {round} {n}"), &"more and ".repeat(40))).await.unwrap();
+        }
+        search.remove(&mut tx, &Surface::FEED, &EntityId::new("3").unwrap()).await.unwrap();
+        search.upsert(&mut tx, &post("4", "a boat that moved")).await.unwrap();
+        source.commit(tx).await.unwrap();
+    }
+    let unchanged = |id: &&String| !id.starts_with("new") && !["3", "4"].contains(&id.as_str());
+    assert_eq!(walked.iter().filter(unchanged).collect::<Vec<_>>(), before.iter().filter(unchanged).collect::<Vec<_>>());
+}
+
+/// A cursor given away opens nothing.
+pub async fn the_audience_comes_from_the_call<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    fill(&search, &mut tx).await;
+    let query = Query::text("boat").limit(5);
+    let next = search.search(&mut tx, &query, &crew()).await.unwrap().next.unwrap();
+    let results = search.search(&mut tx, &query.after(next), &tags(&["guests"])).await.unwrap();
+    assert_eq!((results.total, results.hits.len(), results.counts.len(), results.next), (0, 0, 0, None));
+}
+
+/// A cursor fits the query that made it and no other.
+pub async fn a_damaged_or_foreign_cursor_is_refused<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    fill(&search, &mut tx).await;
+    let next = search.search(&mut tx, &Query::text("boat").limit(5), &crew()).await.unwrap().next.unwrap();
+    let text = next.to_string();
+    for damaged in ["", "x", &text[2..], &text[..text.len() - 1], &text.replacen(&text[20..21], "g", 1)] {
+        assert!(matches!(damaged.parse::<Cursor>(), Err(Error::CursorDamaged)), "{damaged}");
+    }
+    for other in [
+        Query::text("more"),
+        Query::text("boat more"),
+        Query::text(""),
+        Query::text("boat").surfaces([Surface::FEED]),
+        Query::text("boat").mode(MatchMode::Any),
+        Query::text("boat").title_weight(1.0),
+    ] {
+        let refused = search.search(&mut tx, &other.clone().after(next.clone()), &crew()).await;
+        assert!(matches!(refused, Err(Error::CursorForeign)), "{other:?}");
+    }
+    assert_eq!(find(&search, &mut tx, &Query::text("boat").limit(100), &crew()).await.len(), 30);
+}
+
+/// Huge, strange and broken texts are indexed as far as possible; the transaction goes on.
+pub async fn no_text_fails_to_be_indexed<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let controls: String = ('\0'..='\u{9f}').collect();
+    let distinct: Vec<String> = (0..200_000).map(|n| format!("w{n}")).collect();
+    let long = "x".repeat(5000);
+    let hostile = [
+        ("huge", format!("boat {}", "word ".repeat(2 << 20))),
+        ("distinct", format!("boat {}", distinct.join(" "))),
+        ("long", format!("boat {long}")),
+        ("controls", format!("boat {controls}")),
+        ("marks", format!("boat a{}", "\u{301}".repeat(100_000))),
+        ("wild", "boat \u{fdfa}\u{feff}\u{202e}\u{10ffff}🎉 \u{1f468}\u{200d}\u{1f469} '; DROP TABLE \\ % _ $1 ?".to_owned()),
+    ];
+    for (id, text) in &hostile {
+        let document = post(id, text).title(text.as_str()).url(controls.as_str()).extra(controls.as_str());
+        let outcome = search.upsert(&mut tx, &document).await.unwrap();
+        let is_cut = ["huge", "distinct", "long", "marks"].contains(id);
+        assert_eq!(outcome.is_complete(), !is_cut, "{id}: {outcome:?}");
+    }
+    let found = search.search(&mut tx, &Query::text("boat"), &crew()).await.unwrap();
+    assert_eq!(found.hits.len(), hostile.len());
+    assert!(found.hits.iter().all(|hit| hit.title.html().contains("<mark>boat</mark>")));
+    assert_eq!(find(&search, &mut tx, &Query::text("w77"), &crew()).await, ["distinct"]);
+    assert_eq!(find(&search, &mut tx, &Query::text(&long[..4000]), &crew()).await, ["long"]);
+    search.upsert(&mut tx, &post("wild", "")).await.unwrap();
+    source.commit(tx).await.unwrap();
+}
+
+/// Whatever people type, the answer is a page.
+pub async fn no_text_fails_as_a_query<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    search.upsert(&mut tx, &post("1", "a boat")).await.unwrap();
+    let controls: String = ('\0'..='\u{9f}').collect();
+    let many: Vec<String> = (0..600).map(|n| format!("w{n}")).collect();
+    for text in [
+        "", " ", "-", "--", "\"", "\"boat", "AND OR NOT", "*", "boat*", "bo:at", "(boat", "'; --", "\\", "%", "\0", "🎉", "-boat",
+        "boat -", "boat & ship | !", "multi-agent", "\u{202e}", &controls, &many.join(" "), &"é".repeat(MAX_QUERY / 2),
+    ] {
+        for mode in [MatchMode::All, MatchMode::Any, MatchMode::Auto] {
+            let results = search.search(&mut tx, &Query::text(text).mode(mode), &crew()).await;
+            assert!(results.is_ok(), "{text:?}: {results:?}");
+        }
+    }
+    for text in ["BOAT!", "\"boat\"", "boat\0", "\u{feff}boat", "(boat)"] {
+        assert_eq!(find(&search, &mut tx, &Query::text(text), &crew()).await, ["1"], "{text:?}");
+    }
+    for weight in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.0] {
+        assert_eq!(find(&search, &mut tx, &Query::text("boat").title_weight(weight).limit(0), &crew()).await, ["1"]);
+    }
+}
+
+/// A refused query leaves the caller's transaction as it was.
+pub async fn after_a_refusal_the_transaction_is_usable<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    search.upsert(&mut tx, &post("1", "a boat")).await.unwrap();
+    let refused = search.search(&mut tx, &Query::text("x".repeat(MAX_QUERY + 1)), &crew()).await;
+    assert!(matches!(refused, Err(Error::QueryTooLong { .. })));
+    search.upsert(&mut tx, &post("2", "a boat")).await.unwrap();
+    source.commit(tx).await.unwrap();
+    let mut conn = source.acquire().await.unwrap();
+    assert_eq!(find(&search, &mut conn, &Query::text("boat"), &crew()).await, ["2", "1"]);
+}

@@ -1,0 +1,170 @@
+//! Where a page ended.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::bm25::Weights;
+use crate::error::{Error, Result};
+use crate::query::{MAX_WORDS, MatchMode};
+use crate::store::DocId;
+
+const VERSION: u8 = 1;
+
+/// Where a page ended: an opaque text for the link to the next one.
+///
+/// It freezes what the query ranks by (the weight of every word, the average length, the match mode), so that documents others
+/// write between two pages move no other document: each match that stays unchanged appears exactly once. It says nothing about
+/// who is asking; the audience comes with every call. A checksum finds damage; it is no protection against forgery, and needs to
+/// be none: a forged cursor only changes the order of what its caller may see anyway.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cursor {
+    pub(crate) fingerprint: u32,
+    pub(crate) mode: MatchMode,
+    pub(crate) weights: Weights,
+    pub(crate) last: Position,
+}
+
+/// The place of a document in the order of results: by score, and among equals the one indexed later comes first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    pub(crate) score: f32,
+    pub(crate) doc_id: DocId,
+}
+
+impl Ord for Position {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.score.total_cmp(&self.score).then(other.doc_id.cmp(&self.doc_id))
+    }
+}
+
+impl PartialOrd for Position {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Position {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Position {}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = vec![VERSION, u8::from(self.mode == MatchMode::All)];
+        bytes.extend(self.fingerprint.to_le_bytes());
+        bytes.extend(self.last.score.to_le_bytes());
+        bytes.extend(self.last.doc_id.0.to_le_bytes());
+        bytes.extend(self.weights.average_length.to_le_bytes());
+        bytes.extend(self.weights.words.iter().flat_map(|weight| weight.to_le_bytes()));
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        parse(text).ok_or(Error::CursorDamaged)
+    }
+}
+
+fn parse(text: &str) -> Option<Cursor> {
+    let bytes = unhex(text)?;
+    let (bytes, checksum) = bytes.split_last_chunk()?;
+    if crc32fast::hash(bytes) != u32::from_le_bytes(*checksum) {
+        return None;
+    }
+    let [VERSION, mode @ (0 | 1), rest @ ..] = bytes else { return None };
+    let (fingerprint, rest) = rest.split_first_chunk()?;
+    let (score, rest) = rest.split_first_chunk()?;
+    let (doc_id, rest) = rest.split_first_chunk()?;
+    let (average_length, rest) = number(rest)?;
+    let (words, []) = rest.as_chunks::<4>() else { return None };
+    let words: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+    let cursor = Cursor {
+        fingerprint: u32::from_le_bytes(*fingerprint),
+        mode: if *mode == 1 { MatchMode::All } else { MatchMode::Any },
+        weights: Weights { words, average_length },
+        last: Position { score: f32::from_le_bytes(*score), doc_id: DocId(i64::from_le_bytes(*doc_id)) },
+    };
+    // What passes the checksum may still be made up: scores must stay numbers.
+    let is_sane = cursor.last.score.is_finite()
+        && cursor.weights.average_length >= 1.0
+        && cursor.weights.words.len() <= MAX_WORDS
+        && cursor.weights.words.iter().all(|weight| (0.0..=1e6).contains(weight));
+    is_sane.then_some(cursor)
+}
+
+fn number(bytes: &[u8]) -> Option<(f32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((f32::from_le_bytes(*number), rest))
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    // The longest cursor there is has MAX_WORDS weights: nothing longer is worth decoding.
+    if text.len() > 2 * (26 + 4 * MAX_WORDS) {
+        return None;
+    }
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor(words: usize) -> Cursor {
+        Cursor {
+            fingerprint: 7,
+            mode: MatchMode::All,
+            weights: Weights { words: vec![1.5; words], average_length: 80.25 },
+            last: Position { score: 3.25, doc_id: DocId(i64::MAX) },
+        }
+    }
+
+    #[test]
+    fn text_leads_back_to_the_cursor() {
+        for words in [0, 1, MAX_WORDS] {
+            assert_eq!(cursor(words).to_string().parse::<Cursor>().unwrap(), cursor(words));
+        }
+    }
+
+    #[test]
+    fn any_change_of_a_character_is_noticed() {
+        let text = cursor(2).to_string();
+        for at in 0..text.len() {
+            let mut damaged = text.clone().into_bytes();
+            damaged[at] = if damaged[at] == b'0' { b'1' } else { b'0' };
+            let damaged = String::from_utf8(damaged).unwrap();
+            assert!(matches!(damaged.parse::<Cursor>(), Err(Error::CursorDamaged)), "{damaged}");
+            assert!(text[..at].parse::<Cursor>().is_err());
+        }
+        for text in ["", "zz", "é", &"0".repeat(10_000)] {
+            assert!(text.parse::<Cursor>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn made_up_numbers_are_refused() {
+        for (weight, average_length, score) in [(f32::NAN, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, f32::NAN, 1.0), (1.0, 1.0, f32::INFINITY)] {
+            let mut cursor = cursor(1);
+            cursor.weights = Weights { words: vec![weight], average_length };
+            cursor.last.score = score;
+            assert!(cursor.to_string().parse::<Cursor>().is_err());
+        }
+    }
+
+    #[test]
+    fn better_scores_and_later_documents_come_first() {
+        let at = |score, doc_id| Position { score, doc_id: DocId(doc_id) };
+        let mut positions = [at(1.0, 1), at(2.0, 1), at(2.0, 5)];
+        positions.sort_unstable();
+        assert_eq!(positions, [at(2.0, 5), at(2.0, 1), at(1.0, 1)]);
+    }
+}
