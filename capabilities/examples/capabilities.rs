@@ -1,7 +1,7 @@
 //! A group, its roles and a proof, on an in-memory SQLite: `cargo run -p stoa-capabilities --example capabilities`.
 
 use sqlx::{Sqlite, SqliteConnection, Transaction};
-use stoa_capabilities::{Authorized, Capabilities, Facts, Matrix, Rule, Scoped, capabilities, scoped};
+use stoa_capabilities::{Authorized, Capabilities, Facts, Matrix, Scoped, capabilities, scoped};
 
 capabilities! {
     /// What one may do in a group.
@@ -48,9 +48,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     sqlx::raw_sql("CREATE TABLE role (user, grp, role); CREATE TABLE post (author, grp);").execute(&pool).await?;
     sqlx::query("INSERT INTO role VALUES ('ada', 'chess', 'member')").execute(&pool).await?;
 
-    let member = Rule::new("member").grants([GroupCapability::CreatePost]);
-    let owner = Rule::new("owner").inherits("member").grants([GroupCapability::RemovePost]);
-    let capabilities = Capabilities::new(Roles, Matrix::new([member, owner])?);
+    let matrix = Matrix::builder().role("member").grants([GroupCapability::CreatePost]);
+    let matrix = matrix.role("owner").inherits("member").grants([GroupCapability::RemovePost]);
+    let capabilities = Capabilities::new(Roles, matrix.build()?);
     let (ada, chess) = ("ada".to_owned(), "chess".to_owned());
 
     scoped!(tx = pool.begin_with("BEGIN IMMEDIATE").await?);
