@@ -5,7 +5,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why there is no answer, no proof or no matrix.
 ///
-/// The first five come from [`RoleBuilder::build`](crate::RoleBuilder::build) only: a host meets them when it starts, or never.
+/// The first five come from [`Matrix::new`](crate::Matrix::new) only: a host meets them when it starts, or never.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,8 +15,8 @@ pub enum Error {
         /// One role of the cycle.
         role: String,
     },
-    /// A role is declared twice.
-    #[error("role {role:?} is declared twice")]
+    /// A role has two rules.
+    #[error("role {role:?} has two rules")]
     DuplicateRole {
         /// The role.
         role: String,
@@ -33,8 +33,8 @@ pub enum Error {
         /// The name of the capability.
         capability: &'static str,
     },
-    /// A role inherits from one that is not declared.
-    #[error("role {role:?} inherits from {parent:?}, which is not declared")]
+    /// A role inherits from one without a rule.
+    #[error("role {role:?} inherits from {parent:?}, which has no rule")]
     UnknownParent {
         /// The role.
         role: String,

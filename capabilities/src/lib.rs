@@ -16,7 +16,7 @@ pub use capabilities::Capabilities;
 pub use capability::{Capability, Domain};
 pub use error::{Error, Result};
 pub use facts::Facts;
-pub use matrix::{Matrix, MatrixBuilder, RoleBuilder};
+pub use matrix::{Matrix, Rule};
 pub use proof::{Authorized, Scoped};
 
 /// What the macros expand to. Not an interface.

@@ -9,7 +9,7 @@ use crate::{Domain, Error, Result};
 /// Which role grants which capabilities, fixed when the host starts. A clone shares the table.
 ///
 /// ```
-/// use stoa_capabilities::Matrix;
+/// use stoa_capabilities::{Matrix, Rule};
 /// # stoa_capabilities::capabilities! {
 /// #     /// What one may do in a group.
 /// #     pub enum GroupCapability {
@@ -24,11 +24,11 @@ use crate::{Domain, Error, Result};
 /// use GroupCapability as Can;
 ///
 /// # fn main() -> Result<(), stoa_capabilities::Error> {
-/// let matrix = Matrix::builder()
-///     .role("member").grants([Can::Read, Can::CreatePost])
-///     .role("moderator").inherits("member").grants([Can::RemovePost])
-///     .role("owner").inherits("moderator")
-///     .build()?;
+/// let matrix = Matrix::new([
+///     Rule::new("member").grants([Can::Read, Can::CreatePost]),
+///     Rule::new("moderator").inherits("member").grants([Can::RemovePost]),
+///     Rule::new("owner").inherits("moderator"),
+/// ])?;
 /// assert!(matrix.allows("owner", Can::CreatePost));
 /// assert!(!matrix.allows("member", Can::RemovePost));
 /// assert!(!matrix.allows("Owner", Can::Read), "roles are compared as bytes");
@@ -43,77 +43,13 @@ pub struct Matrix<D> {
 }
 
 impl<D: Domain> Matrix<D> {
-    /// Begins an empty matrix.
-    pub fn builder() -> MatrixBuilder<D> {
-        MatrixBuilder { rules: Vec::new() }
-    }
-
-    /// Says whether the role grants the capability: a look-up and an AND. An unknown role grants nothing.
-    pub fn allows(&self, role: &str, capability: D) -> bool {
-        self.masks.get(role).is_some_and(|mask| mask & bit(capability) != 0)
-    }
-
-    /// Says whether the matrix declares the role.
-    pub fn has_role(&self, role: &str) -> bool {
-        self.masks.contains_key(role)
-    }
-}
-
-/// A matrix in the making, between two roles. [`Matrix::builder`] begins one.
-#[derive(Clone, Debug)]
-#[must_use = "a matrix ends with `build`"]
-pub struct MatrixBuilder<D> {
-    rules: Vec<Rule<D>>,
-}
-
-/// A matrix in the making, and the role that [`inherits`](Self::inherits) and [`grants`](Self::grants) speak of.
-#[derive(Clone, Debug)]
-#[must_use = "a matrix ends with `build`"]
-pub struct RoleBuilder<D> {
-    earlier: Vec<Rule<D>>,
-    rule: Rule<D>,
-}
-
-#[derive(Clone, Debug)]
-struct Rule<D> {
-    role: String,
-    parents: Vec<String>,
-    granted: Vec<D>,
-}
-
-impl<D: Domain> MatrixBuilder<D> {
-    /// Declares a role.
-    pub fn role(self, name: impl Into<String>) -> RoleBuilder<D> {
-        let rule = Rule { role: name.into(), parents: Vec::new(), granted: Vec::new() };
-        RoleBuilder { earlier: self.rules, rule }
-    }
-}
-
-impl<D: Domain> RoleBuilder<D> {
-    /// Grants this role everything another one grants, declared before or after it.
-    pub fn inherits(mut self, role: impl Into<String>) -> Self {
-        self.rule.parents.push(role.into());
-        self
-    }
-
-    /// Grants this role these capabilities.
-    pub fn grants(mut self, capabilities: impl IntoIterator<Item = D>) -> Self {
-        self.rule.granted.extend(capabilities);
-        self
-    }
-
-    /// Declares the next role.
-    pub fn role(self, name: impl Into<String>) -> Self {
-        MatrixBuilder { rules: self.into_rules() }.role(name)
-    }
-
-    /// Compiles the matrix, and refuses one that says something nobody means.
+    /// Compiles the rules, and refuses a matrix that says something nobody means.
     ///
     /// # Errors
     /// [`Error::DuplicateRole`]; [`Error::UnknownParent`]; [`Error::CyclicRole`]; [`Error::EmptyRole`];
     /// [`Error::UngrantedCapability`].
-    pub fn build(self) -> Result<Matrix<D>> {
-        let masks = compile(self.into_rules())?;
+    pub fn new(rules: impl IntoIterator<Item = Rule<D>>) -> Result<Self> {
+        let masks = compile(rules.into_iter().collect())?;
         if let Some((role, _)) = masks.iter().find(|(_, mask)| **mask == 0) {
             return Err(Error::EmptyRole { role: role.clone() });
         }
@@ -121,13 +57,45 @@ impl<D: Domain> RoleBuilder<D> {
         if let Some(unused) = D::ALL.iter().find(|capability| granted & bit(**capability) == 0) {
             return Err(Error::UngrantedCapability { capability: unused.name() });
         }
-        Ok(Matrix { masks: Arc::new(masks), domain: PhantomData })
+        Ok(Self { masks: Arc::new(masks), domain: PhantomData })
     }
 
-    fn into_rules(self) -> Vec<Rule<D>> {
-        let mut rules = self.earlier;
-        rules.push(self.rule);
-        rules
+    /// Says whether the role grants the capability: a look-up and an AND. An unknown role grants nothing.
+    pub fn allows(&self, role: &str, capability: D) -> bool {
+        self.masks.get(role).is_some_and(|mask| mask & bit(capability) != 0)
+    }
+
+    /// Says whether the matrix has a rule for the role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.masks.contains_key(role)
+    }
+}
+
+/// What one role grants.
+#[derive(Clone, Debug)]
+#[must_use = "a rule counts in a matrix"]
+pub struct Rule<D> {
+    role: String,
+    parents: Vec<String>,
+    granted: Vec<D>,
+}
+
+impl<D: Domain> Rule<D> {
+    /// Begins the rule of a role.
+    pub fn new(role: impl Into<String>) -> Self {
+        Self { role: role.into(), parents: Vec::new(), granted: Vec::new() }
+    }
+
+    /// Grants everything another role grants, wherever in the matrix its rule stands.
+    pub fn inherits(mut self, role: impl Into<String>) -> Self {
+        self.parents.push(role.into());
+        self
+    }
+
+    /// Grants these capabilities.
+    pub fn grants(mut self, capabilities: impl IntoIterator<Item = D>) -> Self {
+        self.granted.extend(capabilities);
+        self
     }
 }
 
@@ -179,8 +147,9 @@ fn role_in_a_cycle<D>(open: &[Rule<D>]) -> String {
     rule.role.clone()
 }
 
+/// No bit at all for an index beyond the mask, which only a hand-written domain can have: nobody gets it, and `new` says so.
 fn bit<D: Domain>(capability: D) -> u128 {
-    1 << capability.index()
+    1_u128.checked_shl(capability.index()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -198,19 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn a_role_grants_what_its_ancestors_grant_in_any_order_of_declaration() {
-        let matrix = Matrix::builder()
-            .role("owner")
-            .inherits("admin")
-            .role("admin")
-            .inherits("reader")
-            .inherits("writer")
-            .role("writer")
-            .grants([Can::Write])
-            .role("reader")
-            .grants([Can::Read])
-            .build()
-            .unwrap();
+    fn a_role_grants_what_its_ancestors_grant_in_any_order_of_the_rules() {
+        let matrix = Matrix::new([
+            Rule::new("owner").inherits("admin"),
+            Rule::new("admin").inherits("reader").inherits("writer"),
+            Rule::new("writer").grants([Can::Write]),
+            Rule::new("reader").grants([Can::Read]),
+        ])
+        .unwrap();
         for role in ["owner", "admin"] {
             assert!(matrix.allows(role, Can::Read) && matrix.allows(role, Can::Write), "{role}");
         }
@@ -220,16 +184,22 @@ mod tests {
 
     #[test]
     fn a_matrix_that_says_something_nobody_means_is_refused() {
-        let all = || Matrix::builder().role("owner").grants([Can::Read, Can::Write]);
-        let refusal = |builder: RoleBuilder<Can>| builder.build().unwrap_err().to_string();
+        let owner = || Rule::new("owner").grants([Can::Read, Can::Write]);
+        let refused = |rules: &[Rule<Can>]| Matrix::new(rules.to_vec()).unwrap_err().to_string();
 
-        assert_eq!(refusal(all().role("owner")), r#"role "owner" is declared twice"#);
-        let unknown = all().role("admin").inherits("Owner");
-        assert_eq!(refusal(unknown), r#"role "admin" inherits from "Owner", which is not declared"#);
-        assert_eq!(refusal(all().role("guest")), r#"role "guest" grants nothing"#);
-        assert_eq!(refusal(all().inherits("owner")), r#"role "owner" inherits from itself"#);
-        let cycle = all().role("a").inherits("b").role("b").inherits("c").role("c").inherits("b");
-        assert_eq!(refusal(cycle), r#"role "b" inherits from itself"#);
-        assert_eq!(refusal(Matrix::builder().role("reader").grants([Can::Read])), "no role grants test.write");
+        assert_eq!(refused(&[owner(), owner()]), r#"role "owner" has two rules"#);
+        assert_eq!(
+            refused(&[owner(), Rule::new("admin").inherits("Owner")]),
+            r#"role "admin" inherits from "Owner", which has no rule"#
+        );
+        assert_eq!(refused(&[owner(), Rule::new("guest")]), r#"role "guest" grants nothing"#);
+        assert_eq!(refused(&[owner().inherits("owner")]), r#"role "owner" inherits from itself"#);
+        let cycle = [Rule::new("b").inherits("c"), Rule::new("c").inherits("b")];
+        assert_eq!(
+            refused(&[owner(), Rule::new("a").inherits("b"), cycle[0].clone(), cycle[1].clone()]),
+            r#"role "b" inherits from itself"#
+        );
+        assert_eq!(refused(&[Rule::new("reader").grants([Can::Read])]), "no role grants test.write");
+        assert_eq!(refused(&[]), "no role grants test.read");
     }
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
 
-use stoa_capabilities::{Capabilities, Facts, Matrix, scoped};
+use stoa_capabilities::{Capabilities, Facts, Matrix, Rule, scoped};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -73,7 +73,7 @@ impl Visit for Line {
 
 #[tokio::test]
 async fn a_denial_is_logged_once_with_its_reason_and_a_check_is_not() {
-    let matrix = Matrix::builder().role("reader").grants([Can::Read]).role("owner").grants([Can::Write]).build();
+    let matrix = Matrix::new([Rule::new("reader").grants([Can::Read]), Rule::new("owner").grants([Can::Write])]);
     let capabilities = Capabilities::new(Names, matrix.unwrap());
     let log = Log::default();
     let guard = tracing::subscriber::set_default(log.clone());

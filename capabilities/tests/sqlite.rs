@@ -3,7 +3,7 @@
 use std::ops::DerefMut;
 
 use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
-use stoa_capabilities::{Authorized, Capabilities, Error, Facts, Matrix, Scoped, conformance, scoped};
+use stoa_capabilities::{Authorized, Capabilities, Error, Facts, Matrix, Rule, Scoped, conformance, scoped};
 
 stoa_capabilities::capabilities! {
     /// What one may do in a group.
@@ -93,13 +93,10 @@ async fn set_role(conn: &mut SqliteConnection, actor: &str, scope: &str, role: &
 }
 
 fn capabilities() -> Capabilities<Roles, GroupCapability> {
-    let matrix = Matrix::builder()
-        .role("member")
-        .grants([GroupCapability::CreatePost])
-        .role("owner")
-        .inherits("member")
-        .grants([GroupCapability::RemovePost])
-        .build();
+    let matrix = Matrix::new([
+        Rule::new("member").grants([GroupCapability::CreatePost]),
+        Rule::new("owner").inherits("member").grants([GroupCapability::RemovePost]),
+    ]);
     Capabilities::new(Roles, matrix.unwrap())
 }
 
