@@ -10,16 +10,13 @@ use tokio::sync::watch;
 
 use crate::{Job, JobId};
 
-/// Runs jobs of its own type.
+/// Runs jobs of its own type. `T` is what the host gives to every handler: pools, clients, settings.
 ///
 /// A job runs at least once: after a crash or a lost connection it runs again, so a handler is idempotent. It runs outside any
 /// transaction of this crate's, and no connection is held for it.
-pub trait Handler: Job {
-    /// What the host gives to every handler: pools, clients, settings.
-    type State: Send + Sync + 'static;
-
+pub trait Handler<T = ()>: Job {
     /// Does the work. An error, a panic or an undecodable payload costs an attempt; `?` on any error means "try again later".
-    fn run(self, cx: &Context<Self::State>) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn run(self, cx: &Context<T>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// What a handler knows about its attempt.

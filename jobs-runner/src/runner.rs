@@ -73,11 +73,11 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
 
     /// Runs jobs of this kind. Jobs of kinds without a handler are left alone.
     #[must_use]
-    pub fn handle<J: Handler<State = T>>(mut self) -> Self {
+    pub fn handle<J: Handler<T>>(mut self) -> Self {
         self.handled.insert(const { Queue::from_static(J::QUEUE) });
         // Nobody else holds the registry before the runner runs, and a runner that runs is only borrowed.
         let registry = Arc::get_mut(&mut self.registry).expect("the registry is not shared yet");
-        if registry.insert(const { Kind::from_static(J::KIND) }, run::<J>).is_some() {
+        if registry.insert(const { Kind::from_static(J::KIND) }, run::<J, T>).is_some() {
             self.misuse = Some(Misuse { what: "kind", problem: "must not have two handlers" });
         }
         self
@@ -191,7 +191,7 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
     }
 }
 
-fn run<J: Handler>(payload: String, cx: Context<J::State>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
+fn run<J: Handler<T>, T: Send + Sync + 'static>(payload: String, cx: Context<T>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
     Box::pin(async move {
         let job: J = serde_json::from_str(&payload).map_err(Failure::undecodable)?;
         drop(payload);
