@@ -79,7 +79,7 @@ pub(super) async fn home<B: Backend>(State(site): State<Site<B>>, viewer: Viewer
         groups.iter().map(|group| (group, role(&group.id))).partition(|(_, role)| role.is_some());
     Ok(page(
         "Home",
-        Some(&viewer.person),
+        Some(&viewer),
         "",
         &html! {
             h1 { "Good to see you, " (viewer.person.name.split(' ').next().unwrap_or_default()) }
@@ -111,7 +111,7 @@ pub(super) async fn group<B: Backend>(
     let Some(role) = role else {
         return Ok(page(
             &group.name,
-            Some(&viewer.person),
+            Some(&viewer),
             "",
             &html! {
                 h1 { (group.name) }
@@ -127,7 +127,7 @@ pub(super) async fn group<B: Backend>(
     let names = site.app.names(&mut tx, posts.iter().map(|post| post.author_id.as_str())).await?;
     Ok(page(
         &group.name,
-        Some(&viewer.person),
+        Some(&viewer),
         "",
         &html! {
             div.row {
@@ -196,7 +196,7 @@ pub(super) async fn post_page<B: Backend>(
     let names = site.app.names(&mut tx, [post.author_id.as_str()].into_iter()).await?;
     Ok(page(
         &post.title,
-        Some(&viewer.person),
+        Some(&viewer),
         "",
         &html! {
             p.soft { a href={ "/groups/" (group.id) } { (group.name) } }

@@ -2,10 +2,12 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use crate::model::{Group, Person, Post};
+use crate::access;
+use crate::app::Viewer;
+use crate::model::{Group, Post};
 
 /// A whole page. `viewer` is whoever is signed in.
-pub(super) fn page(title: &str, viewer: Option<&Person>, query: &str, content: &Markup) -> Markup {
+pub(super) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -23,13 +25,15 @@ pub(super) fn page(title: &str, viewer: Option<&Person>, query: &str, content: &
                         @if let Some(viewer) = viewer {
                             nav aria-label="Main" {
                                 a href="/" { "Home" }
-                                a href="/jobs" { "Jobs" }
-                                a href="/audit" { "Audit" }
+                                @if is_staff(viewer) {
+                                    a href="/jobs" { "Jobs" }
+                                    a href="/audit" { "Audit" }
+                                }
                             }
                             form.find action="/search" role="search" {
                                 input type="search" name="q" value=(query) maxlength="400" placeholder="Search everything" aria-label="Search everything";
                             }
-                            span.who { (viewer.name) " · " a href="/people" { "switch" } }
+                            span.who { (viewer.person.name) " · " a href="/people" { "switch" } }
                         }
                     }
                 }
@@ -38,6 +42,11 @@ pub(super) fn page(title: &str, viewer: Option<&Person>, query: &str, content: &
             }
         }
     }
+}
+
+/// Who is offered the pages of the staff; the pages themselves ask for the capability.
+fn is_staff(viewer: &Viewer) -> bool {
+    access::platform().is_ok_and(|platform| viewer.memberships.is_member(&platform))
 }
 
 /// A group as a card.

@@ -29,7 +29,7 @@ pub(super) async fn jobs<B: Backend>(State(site): State<Site<B>>, viewer: Viewer
     let jobs = site.app.jobs.list(&mut tx, &Filter::default(), None, ROWS).await?;
     Ok(page(
         "Jobs",
-        Some(&viewer.person),
+        Some(&viewer),
         "",
         &html! {
             h1 { "Jobs" }
@@ -70,7 +70,7 @@ pub(super) async fn audit<B: Backend>(State(site): State<Site<B>>, viewer: Viewe
     let records = site.app.audit.recent(&mut tx, &PageRequest::first(ROWS)).await?;
     Ok(page(
         "Audit",
-        Some(&viewer.person),
+        Some(&viewer),
         "",
         &html! {
             h1 { "Audit" }
@@ -83,7 +83,7 @@ pub(super) async fn audit<B: Backend>(State(site): State<Site<B>>, viewer: Viewe
                             tr {
                                 td { (date(entry.id.at().timestamp_micros())) }
                                 td { (entry.record.actor.kind()) " " (entry.record.actor.id()) }
-                                td { code { (entry.record.action) } }
+                                td { code.name { (entry.record.action) } }
                                 td { (entry.record.entity.kind()) " " code { (entry.record.entity.id()) } }
                                 td { @if let Some(after) = &entry.record.after { code { (after.as_str()) } } }
                             }

@@ -53,7 +53,7 @@ pub(super) async fn search<B: Backend>(
     let chosen = surface.as_ref().map(Surface::as_str);
     Ok(page(
         "Search",
-        Some(&viewer.person),
+        Some(&viewer),
         text,
         &html! {
             h1 { "Search" }
@@ -96,7 +96,7 @@ pub(super) async fn document<B: Backend>(
     let document = tx.document(&surface, &id).await?.ok_or(Error::NotFound)?;
     Ok(page(
         &document.title,
-        Some(&viewer.person),
+        Some(&viewer),
         "",
         &html! {
             p.soft { (document.surface) }
