@@ -85,7 +85,7 @@ impl Cluster {
         self.obey("stop");
     }
 
-    /// Kills the server (`kill -9`) as a crash would. Its sessions end within moments, not at once.
+    /// Kills the server and all its sessions (`kill -9`), as a crash would: nothing is committed after this.
     pub fn kill(&self) {
         self.obey("kill");
     }

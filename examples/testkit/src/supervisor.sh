@@ -31,8 +31,7 @@ launch() {
     return 1
 }
 
-# The server processes of a killed postmaster hold its shared memory until they have noticed, and until then no other
-# postmaster can start: hence the attempts.
+# The shared memory of killed processes lingers for moments, and until then no other postmaster can start: hence the attempts.
 start() {
     port=$1 attempts=$2
     until launch; do
@@ -49,6 +48,24 @@ finish() {
     pid=''
 }
 
+# The sessions go, too: left alone they would commit what arrives before they notice.
+crash() {
+    [ -n "$pid" ] || return 0
+    kill -s STOP "$pid" # no new sessions meanwhile
+    # shellcheck disable=SC2046
+    kill -s KILL "$pid" $(children)
+    wait "$pid"
+    pid='' killed=yes
+}
+
+children() {
+    if [ -d /proc/self ]; then # a small image may lack ps
+        sed -n "s/^\([0-9]*\) (.*) [A-Z] $pid .*/\1/p" /proc/[0-9]*/stat 2>/dev/null
+    else
+        ps -A -o pid= -o ppid= | sed -n "s/^ *\([0-9]*\)  *$pid *$/\1/p"
+    fi
+}
+
 # A real database has a linguistic collation, under which a forgotten COLLATE "C" shows. Not every build has ICU.
 initialise --locale=C --locale-provider=icu --icu-locale=en || {
     rm -rf "$data"
@@ -60,7 +77,7 @@ while read -r verb arguments; do
         # shellcheck disable=SC2086
         start) start $arguments ;;
         stop) finish INT ;;
-        kill) killed=yes && finish KILL ;;
+        kill) crash ;;
     esac && echo done || echo failed
 done
 
