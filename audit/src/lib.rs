@@ -1,1 +1,39 @@
-//! Who did what: append-only records inside the caller's own transaction
+#![doc = include_str!("../README.md")]
+
+mod audit;
+
+mod action;
+mod body;
+mod id;
+mod page;
+mod record;
+mod record_id;
+
+mod error;
+mod source;
+mod store;
+
+pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use action::Action;
+pub use audit::{Audit, Receipt};
+pub use body::{Audited, Body};
+pub use error::{Error, Result};
+pub use id::{ActorName, EntityId, EntityType, RequestId, TraceId, UserId};
+pub use memory::Memory;
+pub use page::{Page, PageRequest};
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
+pub use record::{Actor, ClientAddress, Entity, Entry, Outcome, Record, RequestContext, Trust};
+pub use record_id::RecordId;
+pub use source::Source;
+#[cfg(feature = "sqlite")]
+pub use sqlite::Sqlite;
+pub use store::Store;

@@ -1,2 +1,72 @@
-//! Side-by-side comparisons.
-fn main() {}
+//! `cargo run --release -p stoa-benches -- compare <area> [--json] [--quick]`: ours beside a baseline, in the same run.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use stoa_benches::{Case, Setup, audit, campus, capabilities, jobs, membership, search};
+
+/// Measures Stoa's crates.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures an area beside its baselines and prints a line for each case.
+    Compare {
+        /// What to measure.
+        area: Area,
+        /// Prints each line as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Runs small, to see that it runs: the figures mean little.
+        #[arg(long)]
+        quick: bool,
+        /// A file of documents, one JSON object `{"id", "title", "body", "categories"}` a line, perhaps gzipped.
+        #[arg(long)]
+        corpus: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Area {
+    All,
+    Audit,
+    Campus,
+    Capabilities,
+    Jobs,
+    Membership,
+    Search,
+}
+
+#[tokio::main]
+async fn main() {
+    let Command::Compare { area, json, quick, corpus } = Arguments::parse().command;
+    let setup = Setup::new(quick, corpus);
+    let wants = |one| area == one || area == Area::All;
+    let print = |cases: Vec<Case>| {
+        for case in cases {
+            println!("{}", if json { case.to_json() } else { case.to_string() });
+        }
+    };
+    if wants(Area::Membership) {
+        print(membership::compare(&setup).await);
+    }
+    if wants(Area::Capabilities) {
+        print(capabilities::compare(&setup));
+    }
+    if wants(Area::Audit) {
+        print(audit::compare(&setup).await);
+    }
+    if wants(Area::Jobs) {
+        print(jobs::compare(&setup).await);
+    }
+    if wants(Area::Search) {
+        print(search::compare(&setup).await);
+    }
+    if wants(Area::Campus) {
+        print(campus::compare(&setup));
+    }
+}

@@ -1,1 +1,40 @@
-//! Work to do later: a durable, fenced queue inside the caller's own database and transaction
+#![doc = include_str!("../README.md")]
+
+mod jobs;
+mod runner;
+mod worker;
+
+mod backoff;
+mod handler;
+mod job;
+mod name;
+mod record;
+
+mod error;
+mod source;
+mod store;
+
+pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use backoff::Backoff;
+pub use error::{Error, Result};
+pub use handler::{Context, Failure, Handler};
+pub use job::{EnqueueOptions, Job};
+pub use jobs::Jobs;
+pub use memory::Memory;
+pub use name::{Kind, Queue};
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
+pub use record::{DeadReason, Filter, JobId, JobRecord, State};
+pub use runner::{Runner, Tally};
+pub use source::Source;
+#[cfg(feature = "sqlite")]
+pub use sqlite::Sqlite;
+pub use store::{Claim, ClaimRequest, Claimed, Due, NewJob, Outcome, Report, Reported, Rescued, Store, Token};

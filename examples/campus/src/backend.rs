@@ -2,6 +2,7 @@
 
 use std::ops::DerefMut;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -104,7 +105,7 @@ impl Backend for Sqlite {
         audit::sqlite::MIGRATOR.run(&self.0).await?;
         jobs::sqlite::MIGRATOR.run(&self.0).await?;
         search::sqlite::MIGRATOR.run(&self.0).await?;
-        migrator(include_str!("../migrations/sqlite/0001_initial.sql")).run(&self.0).await
+        SQLITE_MIGRATOR.run(&self.0).await
     }
 }
 
@@ -130,13 +131,19 @@ impl Backend for Postgres {
         audit::postgres::MIGRATOR.run(&self.0).await?;
         jobs::postgres::MIGRATOR.run(&self.0).await?;
         search::postgres::MIGRATOR.run(&self.0).await?;
-        migrator(include_str!("../migrations/postgres/0001_initial.sql")).run(&self.0).await
+        POSTGRES_MIGRATOR.run(&self.0).await
     }
 }
 
-/// The host's own schema, oldest change first, in the tracking table that sqlx gives every host.
+/// The host's own schema on SQLite, oldest change first, in the tracking table that sqlx gives every host.
+pub static SQLITE_MIGRATOR: LazyLock<Migrator> =
+    LazyLock::new(|| migrator(include_str!("../migrations/sqlite/0001_initial.sql")));
+
+/// The host's own schema on PostgreSQL.
+pub static POSTGRES_MIGRATOR: LazyLock<Migrator> =
+    LazyLock::new(|| migrator(include_str!("../migrations/postgres/0001_initial.sql")));
+
 fn migrator(initial: &'static str) -> Migrator {
-    let initial =
-        Migration::new(1, "initial".into(), MigrationType::Simple, SqlStr::from_static(initial), false);
+    let initial = Migration::new(1, "initial".into(), MigrationType::Simple, SqlStr::from_static(initial), false);
     Migrator::with_migrations(vec![initial])
 }

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
-use stoa_jobs_runner::{Context, Handler, HandlerResult, Job};
+use stoa_jobs_runner::{Context, Failure, Handler, Job};
 use stoa_membership::{PageRequest, Scope};
 
 use crate::app::App;
@@ -26,7 +26,7 @@ impl Job for NotifyGroup {
 }
 
 impl<B: Backend> Handler<App<B>> for NotifyGroup {
-    async fn run(self, context: &Context<App<B>>) -> HandlerResult {
+    async fn run(self, context: &Context<App<B>>) -> Result<(), Failure> {
         Ok(tell(context.state(), &self.post_id).await?)
     }
 }

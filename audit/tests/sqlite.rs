@@ -1,0 +1,165 @@
+//! The laws on SQLite, and what its schema refuses.
+
+use sqlx::{Connection, SqliteConnection};
+use stoa_audit::sqlite::MIGRATOR;
+use stoa_audit::{Action, Actor, Audit, Entity, EntityType, Error, PageRequest, Record, Sqlite, conformance};
+
+struct Harness(testkit::Sqlite);
+
+impl Harness {
+    async fn new() -> Self {
+        Self(testkit::sqlite(&[&MIGRATOR]).await)
+    }
+}
+
+impl conformance::Harness for Harness {
+    type Store = Sqlite;
+    type Source = sqlx::SqlitePool;
+    const CONCURRENT_WRITERS: bool = false;
+
+    fn store(&self) -> Sqlite {
+        Sqlite
+    }
+
+    fn source(&self) -> sqlx::SqlitePool {
+        self.0.pool().clone()
+    }
+
+    async fn savepoint(&self, conn: &mut SqliteConnection) {
+        sqlx::query("SAVEPOINT law").execute(conn).await.unwrap();
+    }
+
+    async fn rollback_to_savepoint(&self, conn: &mut SqliteConnection) {
+        sqlx::query("ROLLBACK TO SAVEPOINT law").execute(conn).await.unwrap();
+    }
+}
+
+stoa_audit::conformance!(Harness::new().await);
+
+fn record() -> Record {
+    const CREATED: Action = Action::new("test.posts.v1.PostService/CreatePost");
+    Record::new(CREATED, &Actor::user("ada").unwrap(), Entity::new(EntityType::from_static("post"), 1))
+}
+
+/// Whatever reaches the file with SQL of its own, with and without recursive triggers.
+#[tokio::test]
+async fn the_database_refuses_to_change_replace_or_remove_a_record() {
+    let database = testkit::sqlite(&[&MIGRATOR]).await;
+    let audit = Audit::new(Sqlite);
+    let mut conn = database.pool().acquire().await.unwrap();
+    audit.record_many(&mut conn, &[record(), record()]).await.unwrap();
+    let before = audit.recent(&mut conn, &PageRequest::first(10)).await.unwrap();
+    for recursive_triggers in ["PRAGMA recursive_triggers = off", "PRAGMA recursive_triggers = on"] {
+        sqlx::query(recursive_triggers).execute(&mut *conn).await.unwrap();
+        for statement in [
+            "UPDATE audit_record SET actor_id = 'eve'",
+            "UPDATE OR REPLACE audit_record SET seq = 1 WHERE seq = 2",
+            "DELETE FROM audit_record",
+            "DELETE FROM audit_record WHERE seq = 2",
+            "INSERT OR REPLACE INTO audit_record SELECT * FROM audit_record WHERE seq = 1",
+            "REPLACE INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
+             SELECT id, at, action, actor_kind, 'eve', outcome, entity_type, entity_id FROM audit_record",
+            "REPLACE INTO audit_record (seq, id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
+             SELECT seq, randomblob(16), at, action, actor_kind, 'eve', outcome, entity_type, entity_id FROM audit_record",
+            "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
+             SELECT id, at, action, actor_kind, 'eve', outcome, entity_type, entity_id FROM audit_record WHERE true
+             ON CONFLICT DO UPDATE SET actor_id = 'eve'",
+        ] {
+            let mut tx = conn.begin().await.unwrap();
+            let error = sqlx::query(statement).execute(&mut *tx).await.expect_err(statement);
+            assert!(error.to_string().contains("append-only"), "{statement}: {error}");
+            tx.commit().await.unwrap();
+        }
+        assert_eq!(audit.recent(&mut conn, &PageRequest::first(10)).await.unwrap(), before);
+    }
+}
+
+/// A sealer will read by `seq`: it follows the order of commits and of a batch.
+#[tokio::test]
+async fn sequence_numbers_follow_the_order_of_records() {
+    let database = testkit::sqlite(&[&MIGRATOR]).await;
+    let audit = Audit::new(Sqlite);
+    let mut conn = database.pool().acquire().await.unwrap();
+    let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    audit.record_many(&mut tx, &[record(), record()]).await.unwrap();
+    drop(tx);
+    let receipts = audit.record_many(&mut conn, &vec![record(); 20]).await.unwrap();
+    let ids: Vec<uuid::Uuid> =
+        sqlx::query_scalar("SELECT id FROM audit_record ORDER BY seq").fetch_all(&mut *conn).await.unwrap();
+    assert_eq!(ids, receipts.iter().map(|receipt| *receipt.id().as_uuid()).collect::<Vec<_>>());
+}
+
+/// A row that this crate did not write is reported, not misread.
+#[tokio::test]
+async fn a_row_that_breaks_the_rules_is_corrupt() {
+    macro_rules! insert {
+        ($values:literal) => {
+            concat!(
+                "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id,
+                     scope_type, client_ip, client_trust) VALUES (",
+                $values,
+                ")"
+            )
+        };
+    }
+    let database = testkit::sqlite(&[&MIGRATOR]).await;
+    let audit = Audit::new(Sqlite);
+    let mut conn = database.pool().acquire().await.unwrap();
+    for (statement, column) in [
+        (insert!("randomblob(16), 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"), "id"),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 2000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "at",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'create', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "action",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'bot', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "actor",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'odd', 'post', '1', NULL, NULL, NULL"
+            ),
+            "outcome",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'Post', '1', NULL, NULL, NULL"
+            ),
+            "entity_type",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '', NULL, NULL, NULL"
+            ),
+            "entity_id",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', 'group', NULL, NULL"
+            ),
+            "scope",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, '192.0.2.7', NULL"
+            ),
+            "client",
+        ),
+    ] {
+        let mut tx = conn.begin().await.unwrap();
+        sqlx::query(statement).execute(&mut *tx).await.unwrap();
+        let error = audit.recent(&mut tx, &PageRequest::first(10)).await.unwrap_err();
+        assert!(matches!(error, Error::Corrupt { what } if what == column), "{column}: {error:?}");
+        assert!(!error.is_retryable());
+    }
+}

@@ -1,0 +1,41 @@
+//! Workloads and baselines. A figure of ours is never taken without its baseline in the same run, in turns, and the median of
+//! several rounds is what counts: machines drift.
+
+pub mod audit;
+pub mod campus;
+pub mod capabilities;
+pub mod jobs;
+pub mod membership;
+pub mod search;
+
+mod case;
+mod corpus;
+mod timing;
+
+pub use case::Case;
+
+use std::path::PathBuf;
+
+/// How large a run is.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    quick: bool,
+    corpus: Option<PathBuf>,
+}
+
+impl Setup {
+    /// A run; `quick` makes everything small.
+    pub fn new(quick: bool, corpus: Option<PathBuf>) -> Self {
+        Self { quick, corpus }
+    }
+
+    /// Rounds in which ours and the baseline take turns.
+    fn rounds(&self) -> usize {
+        if self.quick { 3 } else { 7 }
+    }
+
+    /// One of two sizes.
+    fn size(&self, full: usize, quick: usize) -> usize {
+        if self.quick { quick } else { full }
+    }
+}

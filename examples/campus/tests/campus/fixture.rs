@@ -1,0 +1,140 @@
+//! Campus on a fresh database of either kind.
+
+use campus::app::App;
+use campus::backend::{Backend, Postgres, Sqlite};
+use campus::demo;
+use stoa_membership::{Scope, UserId};
+
+/// A database that lives as long as this value.
+pub(crate) trait Fixture: Send + Sync + Sized {
+    type Backend: Backend;
+
+    /// An empty database.
+    fn empty() -> impl Future<Output = Self>;
+    /// The backend over it.
+    fn backend(&self) -> Self::Backend;
+    /// The URL that another process can open it with.
+    fn url(&self) -> &str;
+    /// Runs statements that no part of campus would.
+    fn execute(&self, sql: &'static str) -> impl Future<Output = ()>;
+    /// Reads one number.
+    fn count(&self, sql: &'static str) -> impl Future<Output = i64>;
+    /// Makes the next insertion into one of [`STEPS`] fail.
+    fn break_step(&self, step: usize) -> impl Future<Output = ()>;
+
+    /// The demo campus.
+    async fn demo() -> (Self, App<Self::Backend>) {
+        let fixture = Self::empty().await;
+        let app = App::open(fixture.backend()).await.unwrap();
+        demo::make(&app).await.unwrap();
+        (fixture, app)
+    }
+
+    /// The rows of every step, in the order of [`STEPS`].
+    async fn counts(&self) -> [i64; 4] {
+        [
+            self.count("SELECT count(*) FROM campus_post").await,
+            self.count("SELECT count(*) FROM search_document").await,
+            self.count("SELECT count(*) FROM audit_record").await,
+            self.count("SELECT count(*) FROM jobs_queue_job").await,
+        ]
+    }
+}
+
+/// The tables that *create a group post* writes, in its order. Before the first it reads the memberships.
+pub(crate) const STEPS: [&str; 4] = ["campus_post", "search_document", "audit_record", "jobs_queue_job"];
+
+/// A group of the demo and one of its members.
+pub(crate) async fn a_member<B: Backend>(app: &App<B>) -> (Scope, UserId) {
+    let chess = Scope::group("chess").unwrap();
+    let mut tx = app.read().await.unwrap();
+    let page = app.membership.list_by_scope(&mut tx, &chess, &stoa_membership::PageRequest::first(1)).await.unwrap();
+    (chess, page.items[0].user().clone())
+}
+
+pub(crate) struct OnSqlite(testkit::Sqlite);
+pub(crate) struct OnPostgres(testkit::Postgres);
+
+impl Fixture for OnSqlite {
+    type Backend = Sqlite;
+
+    async fn empty() -> Self {
+        Self(testkit::sqlite(&[]).await)
+    }
+
+    fn backend(&self) -> Sqlite {
+        Sqlite::new(self.0.pool().clone())
+    }
+
+    fn url(&self) -> &str {
+        self.0.url()
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(self.0.pool()).await.unwrap();
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(self.0.pool()).await.unwrap()
+    }
+
+    async fn break_step(&self, step: usize) {
+        self.execute(match STEPS[step] {
+            "campus_post" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON campus_post BEGIN SELECT RAISE(ABORT, 'broken'); END"
+            }
+            "search_document" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON search_document BEGIN SELECT RAISE(ABORT, 'broken'); END"
+            }
+            "audit_record" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON audit_record BEGIN SELECT RAISE(ABORT, 'broken'); END"
+            }
+            _ => "CREATE TRIGGER broken BEFORE INSERT ON jobs_queue_job BEGIN SELECT RAISE(ABORT, 'broken'); END",
+        })
+        .await;
+    }
+}
+
+impl Fixture for OnPostgres {
+    type Backend = Postgres;
+
+    async fn empty() -> Self {
+        Self(testkit::postgres(&[]).await)
+    }
+
+    fn backend(&self) -> Postgres {
+        Postgres::new(self.0.pool().clone())
+    }
+
+    fn url(&self) -> &str {
+        self.0.url()
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(self.0.pool()).await.unwrap();
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(self.0.pool()).await.unwrap()
+    }
+
+    async fn break_step(&self, step: usize) {
+        self.execute(
+            "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$",
+        )
+        .await;
+        self.execute(match STEPS[step] {
+            "campus_post" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON campus_post FOR EACH ROW EXECUTE FUNCTION broken()"
+            }
+            "search_document" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON search_document FOR EACH ROW EXECUTE FUNCTION broken()"
+            }
+            "audit_record" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON audit_record FOR EACH ROW EXECUTE FUNCTION broken()"
+            }
+            _ => "CREATE TRIGGER broken BEFORE INSERT ON jobs_queue_job FOR EACH ROW EXECUTE FUNCTION broken()",
+        })
+        .await;
+    }
+}

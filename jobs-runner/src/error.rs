@@ -1,0 +1,56 @@
+//! What can go wrong.
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call did nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A stored job breaks the schema's own rules.
+    #[error("a stored job holds an unknown {what}")]
+    Corrupt {
+        /// The column at fault.
+        what: &'static str,
+    },
+    /// A value from outside is not what its place demands; nothing was written.
+    #[error("{what} {problem}")]
+    Invalid {
+        /// What was being checked.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The job's own serialisation failed; nothing was written.
+    #[error("the job could not be serialised")]
+    Unserialisable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database failed.
+    #[error("the job store failed")]
+    Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Says whether the same call may succeed in a new transaction.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            #[cfg(any(feature = "postgres", feature = "sqlite"))]
+            Self::Backend(source) => source.downcast_ref::<sqlx::Error>().is_some_and(is_retryable),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Backend(Box::new(error))
+    }
+}
+
+/// PostgreSQL: serialisation failure and deadlock. SQLite: primary code BUSY or LOCKED, whatever the extended one.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+fn is_retryable(error: &sqlx::Error) -> bool {
+    let Some(code) = error.as_database_error().and_then(sqlx::error::DatabaseError::code) else { return false };
+    matches!(&*code, "40001" | "40P01")
+        || code.parse().is_ok_and(|code: u32| code < 40_000 && matches!(code & 0xff, 5 | 6))
+}

@@ -1,0 +1,231 @@
+//! The runner: which queues and kinds a process serves, and how.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::AddAssign;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::worker::Worker;
+use crate::{Backoff, Context, Error, Failure, Handler, Jobs, Kind, Queue, Result, Source, Store};
+
+/// How many jobs of a queue run at once where nothing else was said.
+const CONCURRENCY: u32 = 10;
+
+/// Claims jobs and runs their handlers.
+///
+/// Serves the queues of its handlers, 10 jobs at once in each, unless [`queue`](Self::queue) names others. Every queue has a
+/// loop of its own: a slow one does not hold up the others.
+pub struct Runner<S, P, T = ()> {
+    pub(crate) jobs: Jobs<S>,
+    pub(crate) source: P,
+    pub(crate) state: Arc<T>,
+    pub(crate) registry: Arc<Registry<T>>,
+    pub(crate) settings: Settings,
+    handled: BTreeSet<Queue>,
+    queues: BTreeMap<Queue, u32>,
+    misuse: Option<Misuse>,
+}
+
+/// The handlers by the kind of their jobs.
+pub(crate) type Registry<T> = HashMap<Kind, Run<T>>;
+/// Decodes a payload and runs its handler: the only place where the type of a job is erased.
+pub(crate) type Run<T> = fn(String, Context<T>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) poll_interval: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) backoff: Backoff,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Misuse {
+    what: &'static str,
+    problem: &'static str,
+}
+
+impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + 'static> Runner<S, P, T> {
+    /// Runs jobs of a store with connections from a source; every handler sees the state.
+    pub fn new(jobs: Jobs<S>, source: P, state: T) -> Self {
+        let settings = Settings {
+            poll_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(15),
+            grace: Duration::from_secs(30),
+            backoff: Backoff::default(),
+        };
+        Self {
+            jobs,
+            source,
+            state: Arc::new(state),
+            registry: Arc::default(),
+            settings,
+            handled: BTreeSet::new(),
+            queues: BTreeMap::new(),
+            misuse: None,
+        }
+    }
+
+    /// Runs jobs of this kind. Jobs of kinds without a handler are left alone.
+    #[must_use]
+    pub fn handle<J: Handler<T>>(mut self) -> Self {
+        self.handled.insert(const { Queue::from_static(J::QUEUE) });
+        // Nobody else holds the registry before the runner runs, and a runner that runs is only borrowed.
+        let registry = Arc::get_mut(&mut self.registry).expect("the registry is not shared yet");
+        if registry.insert(const { Kind::from_static(J::KIND) }, run::<J, T>).is_some() {
+            self.misuse = Some(Misuse { what: "kind", problem: "must not have two handlers" });
+        }
+        self
+    }
+
+    /// Serves this queue, so many jobs at once, instead of all the queues of the handlers.
+    #[must_use]
+    pub fn queue(mut self, name: &str, concurrency: u32) -> Self {
+        match Queue::new(name) {
+            Ok(queue) if concurrency > 0 => {
+                self.queues.insert(queue, concurrency);
+            }
+            Ok(_) => self.misuse = Some(Misuse { what: "concurrency", problem: "must be at least 1" }),
+            Err(_) => self.misuse = Some(Misuse { what: "queue", problem: "is not a valid name" }),
+        }
+        self
+    }
+
+    /// Looks for new work at least this often. Default: 1 second. [`Jobs::wake`] does not wait for it, nor does a freed slot
+    /// while there is more work than slots.
+    #[must_use]
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.settings.poll_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Lets others take a job this long after its worker was last heard of. Default: 15 seconds; renewed every third of it.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease.max(Duration::from_millis(3));
+        self
+    }
+
+    /// Gives running work this long to finish after the shutdown, then gives it back. Default: 30 seconds.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.settings.grace = grace;
+        self
+    }
+
+    /// Lets a failed job wait this long. Default: 2 seconds, doubled with every attempt up to 6 hours.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.settings.backoff = backoff;
+        self
+    }
+
+    /// Runs jobs until the shutdown completes, then stops gracefully and says what was done.
+    ///
+    /// From the shutdown on nothing is claimed and every handler's [`Context::cancelled`] returns; running work has the grace
+    /// period to finish, and what is left is given back without costing an attempt. A failing database is logged and tried
+    /// again. Dropping the future aborts the handlers, whose jobs come back when their leases end.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the runner is misconfigured.
+    pub async fn run_until(&self, shutdown: impl Future<Output = ()>) -> Result<Tally> {
+        self.check()?;
+        let (stop, stopping) = watch::channel(false);
+        let mut workers = JoinSet::new();
+        for (queue, concurrency) in self.served() {
+            workers.spawn(Worker::new(self, queue, concurrency).run(stopping.clone()));
+        }
+        let mut tally = Tally::default();
+        tokio::select! {
+            () = shutdown => {}
+            // A worker ends before the shutdown only by a panic, which goes on here.
+            Some(ended) = workers.join_next() => tally += finished(ended),
+        }
+        stop.send_replace(true);
+        while let Some(ended) = workers.join_next().await {
+            tally += finished(ended);
+        }
+        Ok(tally)
+    }
+
+    /// Runs everything that is due, and what that makes due at once, then returns and says what was done.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the runner is misconfigured; [`Error::Backend`] if the database failed: running handlers are
+    /// aborted then, and their jobs come back when their leases end.
+    pub async fn drain(&self) -> Result<Tally> {
+        self.check()?;
+        let mut tally = Tally::default();
+        loop {
+            let before = tally;
+            for (queue, concurrency) in self.served() {
+                tally += Worker::new(self, queue, concurrency).drain().await?;
+            }
+            if tally == before {
+                return Ok(tally);
+            }
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.misuse {
+            Some(Misuse { what, problem }) => Err(Error::Invalid { what, problem }),
+            None if self.registry.is_empty() => {
+                Err(Error::Invalid { what: "runner", problem: "must have at least one handler" })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn served(&self) -> BTreeMap<Queue, u32> {
+        if self.queues.is_empty() {
+            self.handled.iter().map(|queue| (queue.clone(), CONCURRENCY)).collect()
+        } else {
+            self.queues.clone()
+        }
+    }
+}
+
+fn run<J: Handler<T>, T: Send + Sync + 'static>(payload: String, cx: Context<T>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
+    Box::pin(async move {
+        let job: J = serde_json::from_str(&payload).map_err(Failure::undecodable)?;
+        drop(payload);
+        job.run(&cx).await
+    })
+}
+
+fn finished(ended: Result<Tally, JoinError>) -> Tally {
+    // Nobody aborts a worker: what is no result is a panic.
+    ended.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+}
+
+/// How many attempts ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Done.
+    pub succeeded: u64,
+    /// Failed, to be tried again.
+    pub failed: u64,
+    /// Failed for good.
+    pub dead: u64,
+    /// Given back.
+    pub released: u64,
+    /// Ended after the claim had been lost: the outcome was discarded.
+    pub fenced: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.dead += other.dead;
+        self.released += other.released;
+        self.fenced += other.fenced;
+    }
+}
