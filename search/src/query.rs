@@ -117,10 +117,10 @@ impl Query {
 #[derive(Debug)]
 pub(crate) struct Words {
     /// The words asked for, distinct and sorted, then those of the exclusions.
-    words: Vec<String>,
+    all: Vec<String>,
     /// How often each of the words asked for was typed.
     repeats: Vec<u16>,
-    /// Each exclusion is a range of `words`; it rejects a document that holds all of them.
+    /// Each exclusion is a range of `all`; it rejects a document that holds all of them.
     excluded: Vec<std::ops::Range<usize>>,
     pub(crate) ignored: usize,
     /// For each language met so far, the terms to look for, sorted, with the word each stands for.
@@ -136,16 +136,16 @@ impl Words {
         let mut room = Room { left: MAX_WORDS, ignored: 0 };
         let mut asked = room.words_of(&plain.join(" "));
         asked.sort_unstable();
-        let (mut words, repeats): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        let (mut all, repeats): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let mut excluded = Vec::new();
         for part in minus {
-            let start = words.len();
-            words.extend(room.words_of(&part[1..]).into_iter().map(|(word, _)| word));
-            if start < words.len() {
-                excluded.push(start..words.len());
+            let start = all.len();
+            all.extend(room.words_of(&part[1..]).into_iter().map(|(word, _)| word));
+            if start < all.len() {
+                excluded.push(start..all.len());
             }
         }
-        Ok(Self { words, repeats, excluded, ignored: room.ignored, terms: BTreeMap::new() })
+        Ok(Self { all, repeats, excluded, ignored: room.ignored, terms: BTreeMap::new() })
     }
 
     /// How many words are asked for.
@@ -161,7 +161,7 @@ impl Words {
     /// Looks the words up in a document and writes their frequencies to `found`, those of excluded words included.
     pub(crate) fn find(&mut self, terms: TermsRef<'_>, found: &mut Vec<Frequency>) -> Result<()> {
         found.clear();
-        found.resize(self.words.len(), Frequency::ABSENT);
+        found.resize(self.all.len(), Frequency::ABSENT);
         let wanted = self.terms_in(terms.language);
         let mut stored = terms.cursor();
         let mut entry = stored.next()?;
@@ -210,7 +210,7 @@ impl Words {
     fn terms_in(&mut self, language: Language) -> &[(String, usize)] {
         self.terms.entry(language).or_insert_with(|| {
             let term = |(at, word): (usize, &String)| (analyzer::term(word, language).into_owned(), at);
-            let mut terms: Vec<_> = self.words.iter().enumerate().map(term).collect();
+            let mut terms: Vec<_> = self.all.iter().enumerate().map(term).collect();
             terms.sort_unstable();
             terms
         })
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn words_are_distinct_sorted_and_counted() {
         let words = Words::of(&Query::text("of mice and of men")).unwrap();
-        assert_eq!((words.words.join(" "), words.repeats()), ("and men mice of".to_owned(), &[1, 1, 1, 2][..]));
+        assert_eq!((words.all.join(" "), words.repeats()), ("and men mice of".to_owned(), &[1, 1, 1, 2][..]));
     }
 
     #[test]

@@ -64,16 +64,17 @@ impl Oracle {
 
     fn score(&self, text: &Text, question: &Question, asked: &BTreeSet<usize>) -> f64 {
         let (k1, b) = (1.2, 0.75);
-        let documents = self.documents.len() as f64;
+        let documents = number(self.documents.len());
         let average = self.documents.values().map(length).sum::<f64>() / documents;
         let norm = k1 * (1.0 - b + b * length(text) / average.max(1.0));
         let mut score = 0.0;
         for &word in asked {
-            let holding = self.documents.values().filter(|text| count(text, word) != (0, 0)).count() as f64;
+            let holding = number(self.documents.values().filter(|text| count(text, word) != (0, 0)).count());
             let rarity = (1.0 + (documents - holding + 0.5) / (holding + 0.5)).ln();
-            let repeats = question.words.iter().filter(|&&other| other == word).count() as f64;
+            let repeats = number(question.words.iter().filter(|&&other| other == word).count());
             let (title, body) = count(text, word);
-            let frequency = f64::from(question.title_weight) * title.min(7) as f64 + round_down(body, 4).min(60) as f64;
+            let in_body = number(round_down(body, 4).min(60));
+            let frequency = f64::from(question.title_weight) * number(title.min(7)) + in_body;
             score += repeats * rarity * (k1 + 1.0) * frequency / (frequency + norm);
         }
         score
@@ -87,7 +88,7 @@ fn count(text: &Text, word: usize) -> (usize, usize) {
 
 /// Lengths count to five significant bits, frequencies in the body to four.
 fn length(text: &Text) -> f64 {
-    round_down(text.title.len() + text.body.len(), 5) as f64
+    number(round_down(text.title.len() + text.body.len(), 5))
 }
 
 fn round_down(count: usize, significant_bits: u32) -> usize {
@@ -96,4 +97,8 @@ fn round_down(count: usize, significant_bits: u32) -> usize {
         step *= 2;
     }
     count / step * step
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
 }
