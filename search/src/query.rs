@@ -134,16 +134,16 @@ impl Words {
         }
         let (minus, plain): (Vec<_>, Vec<_>) = query.text.split_whitespace().partition(|part| is_exclusion(part));
         let mut room = Room { left: MAX_WORDS, ignored: 0 };
+        // Exclusions first: an ignored one would let in what was not wanted.
+        let minus: Vec<_> = minus.into_iter().map(|part| room.words_of(&part[1..])).collect();
         let mut asked = room.words_of(&plain.join(" "));
         asked.sort_unstable();
         let (mut all, repeats): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let mut excluded = Vec::new();
-        for part in minus {
+        for words in minus.into_iter().filter(|words| !words.is_empty()) {
             let start = all.len();
-            all.extend(room.words_of(&part[1..]).into_iter().map(|(word, _)| word));
-            if start < all.len() {
-                excluded.push(start..all.len());
-            }
+            all.extend(words.into_iter().map(|(word, _)| word));
+            excluded.push(start..all.len());
         }
         Ok(Self { all, repeats, excluded, ignored: room.ignored, terms: BTreeMap::new() })
     }
@@ -301,9 +301,11 @@ mod tests {
 
     #[test]
     fn only_so_many_words_count() {
-        let text: Vec<String> = (0..40).map(|n| format!("w{n}")).collect();
+        let mut text: Vec<String> = (0..40).map(|n| format!("w{n}")).collect();
         let words = Words::of(&Query::text(text.join(" "))).unwrap();
         assert_eq!((words.len(), words.ignored), (MAX_WORDS, 8));
+        text.push("-boat".to_owned());
+        assert_eq!(judge(&text.join(" "), "w1 boat"), Verdict::NoMatch);
         let long = "x".repeat(MAX_QUERY + 1);
         assert!(matches!(Words::of(&Query::text(long)), Err(Error::QueryTooLong { bytes: 4097, limit: MAX_QUERY })));
     }

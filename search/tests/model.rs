@@ -193,7 +193,7 @@ fn backends_agree_with_each_other_and_with_brute_force() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let sqlite = runtime.block_on(testkit::sqlite(&[&stoa_search::sqlite::MIGRATOR]));
     let postgres = runtime.block_on(testkit::postgres(&[&stoa_search::postgres::MIGRATOR]));
-    let cases = if std::env::var_os("STOA_TEST_FULL").is_some() { 640 } else { 64 };
+    let cases = if std::env::var_os("STOA_TEST_FULL").is_some() { 1280 } else { 128 };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     runner
         .run(&prop::collection::vec(operation(), 0..80), |operations| {
