@@ -1,6 +1,6 @@
 //! A group, its roles and a proof, on an in-memory SQLite: `cargo run -p stoa-capabilities --example capabilities`.
 
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction, sqlite::SqlitePoolOptions};
 use stoa_capabilities::{Authorized, Capabilities, Facts, Matrix, Rule, Scoped, capabilities, scoped};
 
 capabilities! {
@@ -13,8 +13,7 @@ capabilities! {
     }
 }
 
-/// Roles as this host stores them.
-struct Roles;
+struct Roles; // as this host stores them
 
 impl Facts for Roles {
     type Connection = SqliteConnection;
@@ -34,19 +33,19 @@ impl Facts for Roles {
 }
 
 type Tx<'tx> = Scoped<'tx, Transaction<'static, Sqlite>>;
+type May<'tx, Cap> = Authorized<'tx, Cap, String, String>;
 
 /// Cannot be called without the check, nor in another transaction than the one that made it.
-async fn create_post<'tx>(tx: &mut Tx<'tx>, may: &Authorized<'tx, CreatePost, String, String>) -> sqlx::Result<()> {
+async fn create_post<'tx>(tx: &mut Tx<'tx>, may: &May<'tx, CreatePost>) -> sqlx::Result<()> {
     let insert = sqlx::query("INSERT INTO post (author, grp) VALUES ($1, $2)");
     insert.bind(may.actor()).bind(may.scope()).execute(&mut **tx).await.map(drop)
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // An in-memory database lives as long as its only connection.
-    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
-    sqlx::raw_sql("CREATE TABLE role (user, grp, role); CREATE TABLE post (author, grp);").execute(&pool).await?;
-    sqlx::query("INSERT INTO role VALUES ('ada', 'chess', 'member')").execute(&pool).await?;
+    let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
+    let tables = "CREATE TABLE post (author, grp); CREATE TABLE role AS SELECT 'ada' user, 'chess' grp, 'member' role";
+    sqlx::raw_sql(tables).execute(&pool).await?;
 
     let member = Rule::new("member").grants([GroupCapability::CreatePost]);
     let owner = Rule::new("owner").inherits("member").grants([GroupCapability::RemovePost]);
@@ -57,6 +56,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let may = capabilities.authorize(&mut tx, CreatePost, &ada, &chess).await?;
     create_post(&mut tx, &may).await?;
     println!("ada may remove: {}", capabilities.check(&mut tx, GroupCapability::RemovePost, &ada, &chess).await?);
-    tx.into_inner().commit().await?;
-    Ok(())
+    Ok(tx.into_inner().commit().await?)
 }

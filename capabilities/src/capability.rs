@@ -11,7 +11,7 @@ pub trait Domain: Copy + Eq + Debug + Display + Send + Sync + 'static {
     fn name(self) -> &'static str;
 
     /// Returns the position in [`ALL`](Self::ALL), below 128.
-    fn index(self) -> usize;
+    fn index(self) -> u32;
 }
 
 /// One capability as a type: what an [`Authorized`](crate::Authorized) is a proof of. Made by [`capabilities!`](crate::capabilities!).
@@ -76,8 +76,8 @@ macro_rules! capabilities {
                 Self::NAMES[self as usize]
             }
 
-            fn index(self) -> usize {
-                self as usize
+            fn index(self) -> u32 {
+                self as u32
             }
         }
 

@@ -33,7 +33,7 @@ pub trait Harness: Send + Sync {
     fn actor(&self, name: &str) -> Actor<Self>;
     /// Returns a scope in which nobody has a role; a different one for each name.
     fn scope(&self, name: &str) -> Scope<Self>;
-    /// Begins a transaction that writes.
+    /// Begins a transaction that writes. A second one may begin while the first is open; on SQLite it waits.
     fn begin(&self) -> impl Future<Output = Self::Transaction> + Send;
     /// Commits it.
     fn commit(&self, tx: Self::Transaction) -> impl Future<Output = ()> + Send;

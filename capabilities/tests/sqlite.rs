@@ -1,9 +1,7 @@
 //! The laws of `Facts`, and what a host does with the facade, on a SQLite file.
 
 use std::ops::DerefMut;
-use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use stoa_capabilities::{Authorized, Capabilities, Error, Facts, Matrix, Rule, Scoped, conformance, scoped};
 
@@ -40,24 +38,15 @@ impl Facts for Roles {
     }
 }
 
-struct Harness {
-    pool: SqlitePool,
-    _directory: tempfile::TempDir,
-}
+struct Harness(testkit::Sqlite);
 
 impl Harness {
     async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let options = SqliteConnectOptions::new()
-            .filename(directory.path().join("test.sqlite"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePool::connect_with(options).await.unwrap();
+        let database = testkit::sqlite(&[]).await;
         let schema = "CREATE TABLE role (actor TEXT, scope TEXT, role TEXT, PRIMARY KEY (actor, scope)) STRICT;
                       CREATE TABLE post (author TEXT, scope TEXT) STRICT;";
-        sqlx::raw_sql(schema).execute(&pool).await.unwrap();
-        Self { pool, _directory: directory }
+        sqlx::raw_sql(schema).execute(database.pool()).await.unwrap();
+        Self(database)
     }
 }
 
@@ -79,7 +68,7 @@ impl conformance::Harness for Harness {
     }
 
     async fn begin(&self) -> SqliteTransaction {
-        self.pool.begin_with("BEGIN IMMEDIATE").await.unwrap()
+        self.0.pool().begin_with("BEGIN IMMEDIATE").await.unwrap()
     }
 
     async fn commit(&self, tx: SqliteTransaction) {
@@ -104,11 +93,11 @@ async fn set_role(conn: &mut SqliteConnection, actor: &str, scope: &str, role: &
 }
 
 fn capabilities() -> Capabilities<Roles, GroupCapability> {
-    let rules = [
+    let matrix = Matrix::new([
         Rule::new("member").grants([GroupCapability::CreatePost]),
         Rule::new("owner").inherits("member").grants([GroupCapability::RemovePost]),
-    ];
-    Capabilities::new(Roles, Matrix::new(rules).unwrap())
+    ]);
+    Capabilities::new(Roles, matrix.unwrap())
 }
 
 async fn insert_post<'tx, T>(tx: &mut Scoped<'tx, T>, may: &May<'tx, CreatePost>) -> sqlx::Result<()>
@@ -140,9 +129,9 @@ async fn create_post(
 #[tokio::test]
 async fn a_member_writes_in_a_spawned_task() {
     let harness = Harness::new().await;
-    let mut conn = harness.pool.acquire().await.unwrap();
+    let mut conn = harness.0.pool().acquire().await.unwrap();
     set_role(&mut conn, "ada", "chess", "member").await;
-    tokio::spawn(create_post(harness.pool.clone(), "ada".to_owned(), "chess".to_owned())).await.unwrap().unwrap();
+    tokio::spawn(create_post(harness.0.pool().clone(), "ada".to_owned(), "chess".to_owned())).await.unwrap().unwrap();
     assert_eq!(count_posts(&mut conn).await, 2);
 }
 
@@ -275,9 +264,9 @@ fn spawn_anywhere<B: Backend>(
 #[tokio::test]
 async fn a_host_that_is_generic_over_its_database_spawns_it_too() {
     let harness = Harness::new().await;
-    let mut conn = harness.pool.acquire().await.unwrap();
-    assert!(matches!(spawn_anywhere(harness.pool.clone(), capabilities()).await.unwrap(), Err(Error::Denied)));
+    let mut conn = harness.0.pool().acquire().await.unwrap();
+    assert!(matches!(spawn_anywhere(harness.0.pool().clone(), capabilities()).await.unwrap(), Err(Error::Denied)));
     set_role(&mut conn, "ada", "chess", "member").await;
-    spawn_anywhere(harness.pool.clone(), capabilities()).await.unwrap().unwrap();
+    spawn_anywhere(harness.0.pool().clone(), capabilities()).await.unwrap().unwrap();
     assert_eq!(count_posts(&mut conn).await, 1);
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::{Job, JobId};
+use crate::{Claim, Job, JobId};
 
-/// Runs jobs of its own type. `T` is what the host gives to every handler: pools, clients, settings.
+/// Runs jobs of its own type, with what the host gives to every handler: pools, clients, settings.
 ///
 /// A job runs at least once: after a crash or a lost connection it runs again, so a handler is idempotent. It runs outside any
 /// transaction of this crate's, and no connection is held for it.
-pub trait Handler<T = ()>: Job {
+pub trait Handler<T>: Job {
     /// Does the work. An error, a panic or an undecodable payload costs an attempt; `?` on any error means "try again later".
     fn run(self, cx: &Context<T>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
@@ -22,7 +22,7 @@ pub trait Handler<T = ()>: Job {
 /// What a handler knows about its attempt.
 #[derive(Debug)]
 pub struct Context<T> {
-    pub(crate) id: JobId,
+    pub(crate) claim: Claim,
     pub(crate) attempt: u16,
     pub(crate) max_attempts: u16,
     pub(crate) state: Arc<T>,
@@ -32,7 +32,15 @@ pub struct Context<T> {
 impl<T> Context<T> {
     /// Returns the id of the job.
     pub fn id(&self) -> JobId {
-        self.id
+        self.claim.id
+    }
+
+    /// Returns what to show to the store to act on the job.
+    ///
+    /// A handler that [reports](crate::Store::report) its own success in the transaction of its effects has them exactly once:
+    /// if the claim was lost meanwhile, the report says so and the transaction can be dropped.
+    pub fn claim(&self) -> Claim {
+        self.claim
     }
 
     /// Returns which attempt this is, from 1.

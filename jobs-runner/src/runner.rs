@@ -162,11 +162,11 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         self.check()?;
         let mut tally = Tally::default();
         loop {
-            let before = tally;
+            let before = tally.decided();
             for (queue, concurrency) in self.served() {
                 tally += Worker::new(self, queue, concurrency).drain().await?;
             }
-            if tally == before {
+            if tally.decided() == before {
                 return Ok(tally);
             }
         }
@@ -191,7 +191,10 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
     }
 }
 
-fn run<J: Handler<T>, T: Send + Sync + 'static>(payload: String, cx: Context<T>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
+fn run<J: Handler<T>, T: Send + Sync + 'static>(
+    payload: String,
+    cx: Context<T>,
+) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
     Box::pin(async move {
         let job: J = serde_json::from_str(&payload).map_err(Failure::undecodable)?;
         drop(payload);
@@ -218,6 +221,13 @@ pub struct Tally {
     pub released: u64,
     /// Ended after the claim had been lost: the outcome was discarded.
     pub fenced: u64,
+}
+
+impl Tally {
+    /// The attempts that decided something; a job that is given back again and again is no progress.
+    fn decided(&self) -> u64 {
+        self.succeeded + self.failed + self.dead + self.fenced
+    }
 }
 
 impl AddAssign for Tally {

@@ -233,7 +233,7 @@ where
         let (cancel, cancelled) = watch::channel(false);
         let span = tracing::info_span!("jobs.run", job = %job.claim.id, kind = %job.kind, attempt = job.attempt);
         let cx = Context {
-            id: job.claim.id,
+            claim: job.claim,
             attempt: job.attempt,
             max_attempts: job.max_attempts,
             state: self.state.clone(),

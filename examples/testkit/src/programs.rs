@@ -11,7 +11,7 @@ these tests need the PostgreSQL server programs (initdb, postgres), and none wer
 
   Debian, Ubuntu   sudo apt-get install postgresql
   Fedora, RHEL     sudo dnf install postgresql-server
-  macOS            brew install postgresql
+  macOS            brew install postgresql@17
 
 `scripts/test` does this for you. To use a running server instead, name a superuser's database on it:
 
@@ -75,5 +75,29 @@ impl User {
     fn named(name: &str, passwd: &str) -> Option<Self> {
         let fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name)?;
         Some(Self { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_comes_first() {
+        let parent = tempfile::tempdir().unwrap();
+        for version in ["pgsql-9", "pgsql-17", "pgsql-16", "pgsql-old", "18"] {
+            fs::create_dir(parent.path().join(version)).unwrap();
+        }
+        let found = versions(parent.path().to_str().unwrap(), "pgsql-", "bin");
+        assert_eq!(found, ["pgsql-17/bin", "pgsql-16/bin", "pgsql-9/bin"].map(|path| parent.path().join(path)));
+        assert!(versions("/nowhere", "", "bin").is_empty());
+    }
+
+    #[test]
+    fn users_are_read_from_passwd() {
+        let passwd = "root:x:0:0:root:/:/bin/sh\npostgres:x:101:104:,,,:/var/lib/postgresql:/bin/sh\n";
+        let user = User::named("postgres", passwd).unwrap();
+        assert_eq!((user.uid, user.gid), (101, 104));
+        assert!(User::named("nobody", passwd).is_none());
     }
 }

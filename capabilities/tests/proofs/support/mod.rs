@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::ops::{Deref, DerefMut};
 
-use stoa_capabilities::{Authorized, Capabilities, Facts, Matrix, Rule, Scoped};
+use stoa_capabilities::{Authorized, Capabilities, Facts, Scoped};
 
 stoa_capabilities::capabilities! {
     /// What one may do.
@@ -62,10 +62,6 @@ impl Facts for Everybody {
 }
 
 pub type Everything = Capabilities<Everybody, Can>;
-
-pub fn everything() -> Everything {
-    Capabilities::new(Everybody, Matrix::new([Rule::new("owner").grants([Can::CreatePost, Can::RemovePost])]).unwrap())
-}
 
 pub type May<'tx, Cap> = Authorized<'tx, Cap, &'static str, &'static str>;
 

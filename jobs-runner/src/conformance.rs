@@ -1,0 +1,110 @@
+//! The laws every backend obeys, for this crate's backends and yours. Not covered by version promises.
+//!
+//! Implement [`Harness`] in a test and write `stoa_jobs_runner::conformance!(MyHarness::new().await);`.
+
+mod queue;
+mod runner;
+
+use std::time::Duration;
+
+pub use queue::*;
+pub use runner::*;
+
+use crate::{
+    Claim, ClaimRequest, Claimed, Due, Error, JobId, JobRecord, Jobs, Kind, NewJob, Outcome, Queue, Report, Reported,
+    Source, State, Store, Token,
+};
+
+/// One fresh, empty, migrated database and the store under test.
+pub trait Harness: Send + Sync {
+    /// The store under test.
+    type Store: Store + Clone;
+    /// Where its connections come from.
+    type Source: Source<Connection = <Self::Store as Store>::Connection>;
+
+    /// Returns the store.
+    fn store(&self) -> Self::Store;
+    /// Returns the database, which lives as long as the harness.
+    fn source(&self) -> Self::Source;
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __laws {
+    ($emit:path, $harness:expr) => {
+        $emit! { $harness;
+            a_rolled_back_job_never_existed
+            an_uncommitted_job_is_never_claimed
+            a_committed_job_is_claimed_once
+            a_claim_never_exceeds_its_limit
+            concurrent_claimers_never_share_a_job
+            urgent_jobs_come_first_then_early_ones_then_lower_ids
+            future_jobs_are_not_claimed
+            other_kinds_and_queues_are_untouched
+            a_stale_token_changes_nothing
+            a_claim_ends_once
+            a_renewed_lease_is_not_rescued
+            an_expired_lease_counts_as_a_crash
+            a_job_that_crashes_every_time_is_dead
+            a_rescue_keeps_to_its_limit
+            a_failed_job_waits_for_its_backoff
+            an_exhausted_job_is_dead
+            a_fatal_failure_is_dead_at_once
+            a_released_job_gets_its_attempt_back
+            a_batch_of_reports_is_answered_in_its_order
+            a_listing_walks_back_through_every_state
+            bad_input_is_refused_before_anything_is_written
+            texts_survive_as_they_are
+            on_a_bare_connection_every_verb_stands_alone
+            the_longest_durations_are_storable
+            a_handler_runs_once_for_each_job
+            a_failing_handler_is_tried_again
+            failures_say_what_shall_become_of_the_job
+            panics_and_undecodable_payloads_cost_an_attempt
+            a_runner_rescues_what_a_lost_one_left
+            a_wake_starts_a_job_without_a_poll
+            a_freed_slot_is_filled_without_a_poll
+            a_graceful_stop_lets_running_work_finish
+            a_graceful_stop_gives_back_what_does_not_finish
+            a_long_handler_keeps_its_claim
+            a_lost_claim_cancels_its_handler
+            a_misconfigured_runner_does_not_start
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __law_tests {
+    ($harness:expr; $($law:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                $crate::conformance::$law(&$harness).await;
+            }
+        )*
+    };
+}
+
+/// Emits one test for each law. The expression makes a fresh harness and may `.await`.
+#[macro_export]
+macro_rules! conformance {
+    ($harness:expr) => {
+        $crate::__laws!($crate::__law_tests, $harness);
+    };
+}
+
+const MAIL: Queue = Queue::from_static("mail");
+const WELCOME: Kind = Kind::from_static("welcome");
+const HOUR: Duration = Duration::from_hours(1);
+
+fn new_job() -> NewJob<'static> {
+    NewJob {
+        queue: const { &MAIL },
+        kind: const { &WELCOME },
+        payload: "{}",
+        priority: 5,
+        max_attempts: 3,
+        due: Due::default(),
+    }
+}

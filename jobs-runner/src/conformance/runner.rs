@@ -1,0 +1,409 @@
+//! Laws of the runner: what becomes of jobs that have handlers.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::{Backoff, Context, DeadReason, EnqueueOptions, Failure, Handler, Job, Runner, Tally};
+
+/// No law takes this long: what has not happened by then never will.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What handlers saw, and what they wait for.
+#[derive(Default)]
+struct Probe {
+    ran: Mutex<HashMap<u32, u32>>,
+    started: Notify,
+    /// Waiting handlers take a permit each; closing it lets all go on.
+    gate: Option<Semaphore>,
+    cancelled: AtomicU32,
+    claim: Mutex<Option<Claim>>,
+}
+
+impl Probe {
+    fn closed() -> Self {
+        Self { gate: Some(Semaphore::new(0)), ..Self::default() }
+    }
+
+    fn saw(&self, number: u32) {
+        *self.ran.lock().unwrap().entry(number).or_default() += 1;
+        self.started.notify_one();
+    }
+
+    fn count(&self, number: u32) -> u32 {
+        self.ran.lock().unwrap().get(&number).copied().unwrap_or_default()
+    }
+
+    fn gate(&self) -> &Semaphore {
+        self.gate.as_ref().unwrap()
+    }
+
+    async fn started(&self) {
+        tokio::time::timeout(PATIENCE, self.started.notified()).await.expect("no handler started");
+    }
+}
+
+/// Does what it is told to.
+#[derive(Serialize, Deserialize)]
+struct Task {
+    number: u32,
+    act: Act,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Act {
+    Succeed,
+    /// Fails until this attempt.
+    SucceedAt(u16),
+    Fatal,
+    RetryInAnHour,
+    Release,
+    Panic,
+    /// Waits for a permit of the gate.
+    Wait,
+    /// Waits for the end of its claim, then gives itself back.
+    WaitForCancel,
+}
+
+impl Job for Task {
+    const KIND: &'static str = "task";
+    const MAX_ATTEMPTS: u16 = 3;
+}
+
+impl Handler<Arc<Probe>> for Task {
+    async fn run(self, cx: &Context<Arc<Probe>>) -> Result<(), Failure> {
+        cx.state().saw(self.number);
+        match self.act {
+            Act::Succeed => {}
+            Act::SucceedAt(attempt) if cx.attempt() >= attempt => {}
+            Act::SucceedAt(_) => {
+                assert_eq!(cx.is_last_attempt(), cx.attempt() == 3);
+                // What `?` makes of any error.
+                "not a number".parse::<u32>()?;
+            }
+            Act::Fatal => return Err(Failure::fatal("no such user")),
+            Act::RetryInAnHour => return Err(Failure::retry_after(HOUR, "busy")),
+            Act::Release => return Err(Failure::release()),
+            Act::Panic => panic!("on attempt {}", cx.attempt()),
+            Act::Wait => drop(cx.state().gate().acquire().await),
+            Act::WaitForCancel => {
+                *cx.state().claim.lock().unwrap() = Some(cx.claim());
+                cx.state().started.notify_one();
+                cx.cancelled().await;
+                assert!(cx.is_cancelled());
+                cx.state().cancelled.fetch_add(1, Ordering::SeqCst);
+                return Err(Failure::release());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has the kind of [`Task`] and none of its fields.
+#[derive(Serialize, Deserialize)]
+struct Misread {
+    text: String,
+}
+
+impl Job for Misread {
+    const KIND: &'static str = Task::KIND;
+    const MAX_ATTEMPTS: u16 = 2;
+}
+
+impl Handler<Arc<Probe>> for Misread {
+    async fn run(self, _: &Context<Arc<Probe>>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Jobs, a probe and runners over one database.
+struct Stage<H: Harness> {
+    jobs: Jobs<H::Store>,
+    source: H::Source,
+    probe: Arc<Probe>,
+}
+
+type TestRunner<H> = Runner<<H as Harness>::Store, <H as Harness>::Source, Arc<Probe>>;
+
+impl<H: Harness> Stage<H> {
+    fn new(harness: &H, probe: Probe) -> Self {
+        Self { jobs: Jobs::new(harness.store()), source: harness.source(), probe: Arc::new(probe) }
+    }
+
+    async fn enqueue(&self, number: u32, act: Act) -> JobId {
+        let mut tx = self.source.begin().await.unwrap();
+        let id = self.jobs.enqueue(&mut tx, &Task { number, act }).await.unwrap();
+        self.source.commit(tx).await.unwrap();
+        id
+    }
+
+    async fn job(&self, id: JobId) -> JobRecord {
+        let mut conn = self.source.acquire().await.unwrap();
+        self.jobs.find(&mut conn, id).await.unwrap().unwrap()
+    }
+
+    /// Polls once in an hour: whatever happens, happens without a poll.
+    fn runner(&self) -> TestRunner<H> {
+        Runner::new(self.jobs.clone(), self.source.clone(), self.probe.clone())
+            .handle::<Task>()
+            .backoff(Backoff::none())
+            .poll_interval(HOUR)
+    }
+
+    /// Runs until told to stop; the handle says what was done.
+    fn spawn(&self, runner: TestRunner<H>) -> (oneshot::Sender<()>, JoinHandle<Tally>) {
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(async move {
+            let shutdown = async { drop(stopped.await) };
+            runner.run_until(shutdown).await.unwrap()
+        });
+        (stop, running)
+    }
+}
+
+async fn ended(running: JoinHandle<Tally>) -> Tally {
+    tokio::time::timeout(PATIENCE, running).await.expect("the runner did not stop").unwrap()
+}
+
+/// Two runners on one queue: each job is run by one of them, once.
+pub async fn a_handler_runs_once_for_each_job<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        ids.push(stage.enqueue(number, Act::Succeed).await);
+    }
+    let (one, other) = (stage.runner(), stage.runner());
+    let (one, other) = tokio::join!(one.drain(), other.drain());
+    assert_eq!(one.unwrap().succeeded + other.unwrap().succeeded, 40);
+    // What was locked for the one when the other looked was skipped: nothing is left all the same.
+    assert_eq!(stage.runner().drain().await.unwrap(), Tally::default());
+    for (number, id) in (0..).zip(ids) {
+        assert_eq!(stage.probe.count(number), 1);
+        let job = stage.job(id).await;
+        assert_eq!((job.state, job.attempt, job.last_error), (State::Succeeded, 1, None));
+    }
+}
+
+/// An error costs an attempt and is recorded; the next attempt may succeed.
+pub async fn a_failing_handler_is_tried_again<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    let recovers = stage.enqueue(1, Act::SucceedAt(3)).await;
+    let never = stage.enqueue(2, Act::SucceedAt(4)).await;
+    let tally = stage.runner().drain().await.unwrap();
+    assert_eq!(tally, Tally { succeeded: 1, failed: 4, dead: 1, ..Tally::default() });
+    assert_eq!((stage.probe.count(1), stage.probe.count(2)), (3, 3));
+    let job = stage.job(recovers).await;
+    assert_eq!((job.state, job.attempt), (State::Succeeded, 3));
+    let job = stage.job(never).await;
+    assert_eq!((job.state, job.attempt, job.reason), (State::Dead, 3, Some(DeadReason::Exhausted)));
+    assert_eq!(job.last_error.as_deref(), Some("invalid digit found in string"));
+}
+
+/// Fatal: dead at once. After a time: not before. Released: as if it had never run.
+pub async fn failures_say_what_shall_become_of_the_job<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    let fatal = stage.enqueue(1, Act::Fatal).await;
+    let later = stage.enqueue(2, Act::RetryInAnHour).await;
+    let released = stage.enqueue(3, Act::Release).await;
+    let tally = stage.runner().drain().await.unwrap();
+    assert_eq!((tally.succeeded, tally.failed, tally.dead), (0, 1, 1));
+    assert!(tally.released > 0);
+    let job = stage.job(fatal).await;
+    assert_eq!((job.state, job.reason, job.attempt), (State::Dead, Some(DeadReason::Fatal), 1));
+    assert_eq!(job.last_error.as_deref(), Some("no such user"));
+    let job = stage.job(later).await;
+    assert_eq!((job.state, job.attempt, job.last_error.as_deref()), (State::Failed, 1, Some("busy")));
+    assert!(job.run_at >= job.attempted_at.unwrap() + HOUR);
+    let job = stage.job(released).await;
+    assert_eq!((job.state, job.attempt), (State::Pending, 0));
+}
+
+/// Both are recorded; neither takes the runner or another job with it.
+pub async fn panics_and_undecodable_payloads_cost_an_attempt<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    let panics = stage.enqueue(1, Act::Panic).await;
+    let mut conn = stage.source.acquire().await.unwrap();
+    let misread = stage.jobs.enqueue(&mut conn, &Misread { text: "hello".to_owned() }).await.unwrap();
+    drop(conn);
+    let fine = stage.enqueue(2, Act::Succeed).await;
+    let tally = stage.runner().drain().await.unwrap();
+    assert_eq!(tally, Tally { succeeded: 1, failed: 3, dead: 2, ..Tally::default() });
+    let job = stage.job(panics).await;
+    assert_eq!((job.state, job.reason, job.attempt), (State::Dead, Some(DeadReason::Exhausted), 3));
+    assert_eq!(job.last_error.as_deref(), Some("panicked: on attempt 3"));
+    let job = stage.job(misread).await;
+    assert_eq!((job.state, job.reason, job.attempt), (State::Dead, Some(DeadReason::Undecodable), 2));
+    assert!(job.last_error.unwrap().contains("missing field"));
+    assert_eq!(stage.job(fine).await.state, State::Succeeded);
+}
+
+/// The first thing a runner does is to look for ended leases.
+pub async fn a_runner_rescues_what_a_lost_one_left<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    let id = stage.enqueue(1, Act::Succeed).await;
+    let mut conn = stage.source.acquire().await.unwrap();
+    let request = ClaimRequest {
+        queue: &Queue::from_static(Task::QUEUE),
+        kinds: &[Kind::from_static(Task::KIND)],
+        limit: 1,
+        lease: Duration::ZERO,
+        token: Token::random(),
+    };
+    assert_eq!(harness.store().claim(&mut conn, &request).await.unwrap().len(), 1);
+    drop(conn);
+    assert_eq!(stage.runner().drain().await.unwrap().succeeded, 1);
+    let job = stage.job(id).await;
+    assert_eq!((job.state, job.attempt, job.crashes), (State::Succeeded, 2, 1));
+}
+
+/// Committed and called: the runner comes at once.
+pub async fn a_wake_starts_a_job_without_a_poll<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    stage.enqueue(0, Act::Succeed).await;
+    let (stop, running) = stage.spawn(stage.runner());
+    stage.probe.started().await;
+    // By now the runner has made its first claim; the second job is there only for those who are called.
+    for number in 1..5 {
+        stage.enqueue(number, Act::Succeed).await;
+        stage.jobs.wake();
+        stage.probe.started().await;
+        assert_eq!(stage.probe.count(number), 1);
+    }
+    stop.send(()).unwrap();
+    assert_eq!(ended(running).await.succeeded, 5);
+}
+
+/// More jobs than slots: throughput does not hang on the poll.
+pub async fn a_freed_slot_is_filled_without_a_poll<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    for number in 0..10 {
+        stage.enqueue(number, Act::Succeed).await;
+    }
+    let (stop, running) = stage.spawn(stage.runner().queue("default", 1));
+    for number in 0..10 {
+        while stage.probe.count(number) == 0 {
+            stage.probe.started().await;
+        }
+    }
+    stop.send(()).unwrap();
+    assert_eq!(ended(running).await.succeeded, 10);
+}
+
+/// From the shutdown on nothing starts; what runs has its time, and its success counts.
+pub async fn a_graceful_stop_lets_running_work_finish<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::closed());
+    let running_job = stage.enqueue(1, Act::Wait).await;
+    let (stop, running) = stage.spawn(stage.runner());
+    stage.probe.started().await;
+    // Nobody knows of this one when the runner is told to stop; a wake would tell.
+    let late = stage.enqueue(2, Act::Wait).await;
+    stop.send(()).unwrap();
+    let mut running = running;
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut running).await;
+    assert!(early.is_err(), "the runner did not wait for its work");
+    stage.jobs.wake();
+    stage.probe.gate().add_permits(1);
+    assert_eq!(ended(running).await, Tally { succeeded: 1, ..Tally::default() });
+    assert_eq!(stage.job(running_job).await.state, State::Succeeded);
+    let job = stage.job(late).await;
+    assert_eq!((job.state, job.attempt), (State::Pending, 0));
+}
+
+/// Work that listens gives itself back, work that does not is aborted; both keep their attempts.
+pub async fn a_graceful_stop_gives_back_what_does_not_finish<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::closed());
+    let deaf = stage.enqueue(1, Act::Wait).await;
+    let listens = stage.enqueue(2, Act::WaitForCancel).await;
+    let (stop, running) = stage.spawn(stage.runner().grace(Duration::from_millis(50)));
+    while stage.probe.count(1) + stage.probe.count(2) < 2 {
+        stage.probe.started().await;
+    }
+    stop.send(()).unwrap();
+    assert_eq!(ended(running).await, Tally { released: 2, ..Tally::default() });
+    assert_eq!(stage.probe.cancelled.load(Ordering::SeqCst), 1);
+    for id in [deaf, listens] {
+        let job = stage.job(id).await;
+        assert_eq!((job.state, job.attempt, job.crashes), (State::Pending, 0, 0));
+    }
+}
+
+/// A handler that outlasts its lease many times over is not taken for lost: its runner beats.
+pub async fn a_long_handler_keeps_its_claim<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::closed());
+    let id = stage.enqueue(1, Act::Wait).await;
+    let (stop, running) = stage.spawn(stage.runner().lease(Duration::from_secs(2)));
+    stage.probe.started().await;
+    // Other runners look for ended leases all the while.
+    let others = async {
+        loop {
+            let mut conn = stage.source.acquire().await.unwrap();
+            assert_eq!(harness.store().rescue(&mut conn, 10).await.unwrap().failed, 0);
+            drop(conn);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(3), others).await.is_err());
+    stage.probe.gate().add_permits(1);
+    stop.send(()).unwrap();
+    assert_eq!(ended(running).await.succeeded, 1);
+    let job = stage.job(id).await;
+    assert_eq!((job.attempt, job.crashes, stage.probe.count(1)), (1, 0, 1));
+}
+
+/// Who lost the claim is told, and its outcome counts for nothing.
+pub async fn a_lost_claim_cancels_its_handler<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::closed());
+    stage.enqueue(1, Act::WaitForCancel).await;
+    let (stop, running) = stage.spawn(stage.runner().lease(Duration::from_millis(30)));
+    let claim = loop {
+        stage.probe.started().await;
+        let claim = *stage.probe.claim.lock().unwrap();
+        if let Some(claim) = claim {
+            break claim;
+        }
+    };
+    // The runner's own token ends the claim behind its back.
+    let mut conn = stage.source.acquire().await.unwrap();
+    let report = Report { claim, outcome: Outcome::Succeeded };
+    assert_eq!(harness.store().report(&mut conn, &[report]).await.unwrap(), [Reported::Now(State::Succeeded)]);
+    drop(conn);
+    let cancelled = async {
+        while stage.probe.cancelled.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, cancelled).await.expect("the handler was not cancelled");
+    stop.send(()).unwrap();
+    let tally = ended(running).await;
+    assert_eq!((tally.fenced, tally.succeeded), (1, 0));
+}
+
+/// Two handlers of one kind, no handler, a bad queue: typed errors before anything is claimed.
+pub async fn a_misconfigured_runner_does_not_start<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    stage.enqueue(1, Act::Succeed).await;
+    let bare = Runner::new(stage.jobs.clone(), stage.source.clone(), stage.probe.clone());
+    for (what, runner) in [
+        ("runner", bare),
+        ("kind", stage.runner().handle::<Misread>()),
+        ("queue", stage.runner().queue("No Queue", 1)),
+        ("concurrency", stage.runner().queue("default", 0)),
+    ] {
+        let drained = runner.drain().await;
+        assert!(matches!(drained, Err(Error::Invalid { what: at, .. }) if at == what), "{what}: {drained:?}");
+        assert!(runner.run_until(std::future::pending()).await.is_err());
+    }
+    assert_eq!(stage.probe.count(1), 0);
+    // A queue that is served is the only one that is.
+    assert_eq!(stage.runner().queue("other", 1).drain().await.unwrap(), Tally::default());
+    let mut conn = stage.source.acquire().await.unwrap();
+    let urgent = EnqueueOptions::default().priority(0).max_attempts(1);
+    stage.jobs.enqueue_with(&mut conn, &Task { number: 2, act: Act::Succeed }, &urgent).await.unwrap();
+    drop(conn);
+    assert_eq!(stage.runner().drain().await.unwrap().succeeded, 2);
+}
