@@ -30,10 +30,10 @@ impl Audience {
     }
 
     /// Answers whether a document with `tags` is visible to this audience.
-    pub fn sees<'a>(&self, tags: impl IntoIterator<Item = &'a str>) -> bool {
+    pub fn sees(&self, tags: impl IntoIterator<Item: AsRef<str>>) -> bool {
         match &self.tags {
             None => true,
-            Some(own) => tags.into_iter().any(|tag| own.iter().any(|mine| mine.as_str() == tag)),
+            Some(own) => tags.into_iter().any(|tag| own.contains(tag.as_ref())),
         }
     }
 }

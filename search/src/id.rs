@@ -1,6 +1,6 @@
 //! Text identifiers: what names a document, the place it lives in and the people who may see it.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::str::FromStr;
 
@@ -35,6 +35,13 @@ macro_rules! text_id {
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// Lets a set of ids be asked for a text.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

@@ -84,7 +84,7 @@ impl Store for Memory {
 }
 
 fn is_visible(indexed: &Indexed, audience: &Audience) -> bool {
-    audience.sees(indexed.document.audience.iter().map(AsRef::as_ref))
+    audience.sees(&indexed.document.audience)
 }
 
 /// A database in memory: one writer at a time, readers see what was committed, drop is rollback. Clones share it.

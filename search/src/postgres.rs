@@ -96,21 +96,20 @@ impl Store for Postgres {
         audience: &Audience,
         each: &mut (dyn FnMut(Scanned<'_>) + Send),
     ) -> Result<()> {
-        let (sees_everything, tags) = parameters(audience);
+        // The tags are compared here: `&&` compares each with each, which shows when a caller has many.
         let mut rows = sqlx::query(
             r#"
-            SELECT doc_id, surface, $1 OR audience_tags && $2, terms
+            SELECT doc_id, surface, array_to_string(audience_tags, $1), terms
             FROM search_document
             "#,
         )
-        .bind(sees_everything)
-        .bind(tags)
+        .bind(BETWEEN_TAGS)
         .fetch(conn);
         while let Some(row) = rows.try_next().await? {
             each(Scanned {
                 doc_id: DocId(row.try_get(0)?),
                 surface: row.try_get(1)?,
-                is_visible: row.try_get(2)?,
+                is_visible: audience.sees(row.try_get::<&str, _>(2)?.split(BETWEEN_TAGS)),
                 terms: row.try_get(3)?,
             });
         }

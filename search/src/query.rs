@@ -117,9 +117,10 @@ impl Query {
 #[derive(Debug)]
 pub(crate) struct Words {
     /// The words asked for, distinct and sorted, then those of the exclusions.
-    words: Vec<String>,
-    asked: usize,
-    /// Each exclusion is a range of `words`; it rejects a document that holds all of them.
+    all: Vec<String>,
+    /// How often each of the words asked for was typed.
+    repeats: Vec<u16>,
+    /// Each exclusion is a range of `all`; it rejects a document that holds all of them.
     excluded: Vec<std::ops::Range<usize>>,
     pub(crate) ignored: usize,
     /// For each language met so far, the terms to look for, sorted, with the word each stands for.
@@ -133,29 +134,34 @@ impl Words {
         }
         let (minus, plain): (Vec<_>, Vec<_>) = query.text.split_whitespace().partition(|part| is_exclusion(part));
         let mut room = Room { left: MAX_WORDS, ignored: 0 };
-        let mut words = room.words_of(&plain.join(" "));
-        words.sort_unstable();
-        let asked = words.len();
+        // Exclusions first: an ignored one would let in what was not wanted.
+        let minus: Vec<_> = minus.into_iter().map(|part| room.words_of(&part[1..])).collect();
+        let mut asked = room.words_of(&plain.join(" "));
+        asked.sort_unstable();
+        let (mut all, repeats): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let mut excluded = Vec::new();
-        for part in minus {
-            let start = words.len();
-            words.extend(room.words_of(&part[1..]));
-            if start < words.len() {
-                excluded.push(start..words.len());
-            }
+        for words in minus.into_iter().filter(|words| !words.is_empty()) {
+            let start = all.len();
+            all.extend(words.into_iter().map(|(word, _)| word));
+            excluded.push(start..all.len());
         }
-        Ok(Self { words, asked, excluded, ignored: room.ignored, terms: BTreeMap::new() })
+        Ok(Self { all, repeats, excluded, ignored: room.ignored, terms: BTreeMap::new() })
     }
 
     /// How many words are asked for.
     pub(crate) fn len(&self) -> usize {
-        self.asked
+        self.repeats.len()
+    }
+
+    /// How often each word was typed; the words are in byte order.
+    pub(crate) fn repeats(&self) -> &[u16] {
+        &self.repeats
     }
 
     /// Looks the words up in a document and writes their frequencies to `found`, those of excluded words included.
     pub(crate) fn find(&mut self, terms: TermsRef<'_>, found: &mut Vec<Frequency>) -> Result<()> {
         found.clear();
-        found.resize(self.words.len(), Frequency::ABSENT);
+        found.resize(self.all.len(), Frequency::ABSENT);
         let wanted = self.terms_in(terms.language);
         let mut stored = terms.cursor();
         let mut entry = stored.next()?;
@@ -178,10 +184,10 @@ impl Words {
     /// Answers how the frequencies of a document meet the query.
     pub(crate) fn judge(&self, found: &[Frequency]) -> Verdict {
         let holds = |frequency: &Frequency| !frequency.is_absent();
-        let held = found[..self.asked].iter().filter(|frequency| holds(frequency)).count();
+        let held = found[..self.len()].iter().filter(|frequency| holds(frequency)).count();
         if held == 0 || self.excluded.iter().any(|range| found[range.clone()].iter().all(holds)) {
             Verdict::NoMatch
-        } else if held < self.asked {
+        } else if held < self.len() {
             Verdict::SomeWords
         } else {
             Verdict::AllWords
@@ -190,7 +196,7 @@ impl Words {
 
     /// Answers whether a word of a text in this language is one of those asked for.
     pub(crate) fn asks_for(&mut self, word: &str, language: Language) -> Option<usize> {
-        let asked = self.asked;
+        let asked = self.len();
         let term = analyzer::term(word, language);
         let wanted = self.terms_in(language);
         let first = wanted.partition_point(|(other, _)| other.as_str() < &*term);
@@ -204,7 +210,7 @@ impl Words {
     fn terms_in(&mut self, language: Language) -> &[(String, usize)] {
         self.terms.entry(language).or_insert_with(|| {
             let term = |(at, word): (usize, &String)| (analyzer::term(word, language).into_owned(), at);
-            let mut terms: Vec<_> = self.words.iter().enumerate().map(term).collect();
+            let mut terms: Vec<_> = self.all.iter().enumerate().map(term).collect();
             terms.sort_unstable();
             terms
         })
@@ -233,16 +239,19 @@ struct Room {
 }
 
 impl Room {
-    /// The distinct words of a text, as far as there is room.
-    fn words_of(&mut self, text: &str) -> Vec<String> {
-        let mut words: Vec<String> = Vec::new();
+    /// The distinct words of a text, as far as there is room, and how often each occurs.
+    fn words_of(&mut self, text: &str) -> Vec<(String, u16)> {
+        let mut words: Vec<(String, u16)> = Vec::new();
         analyzer::words(text, |word| {
-            if word.kind == Kind::Character || words.iter().any(|other| other == word.text) {
+            if word.kind == Kind::Character {
+                // A pair says more.
+            } else if let Some((_, repeats)) = words.iter_mut().find(|(other, _)| other == word.text) {
+                *repeats += 1;
             } else if self.left == 0 {
                 self.ignored += 1;
             } else {
                 self.left -= 1;
-                words.push(word.text.to_owned());
+                words.push((word.text.to_owned(), 1));
             }
         });
         words
@@ -285,10 +294,18 @@ mod tests {
     }
 
     #[test]
+    fn words_are_distinct_sorted_and_counted() {
+        let words = Words::of(&Query::text("of mice and of men")).unwrap();
+        assert_eq!((words.all.join(" "), words.repeats()), ("and men mice of".to_owned(), &[1, 1, 1, 2][..]));
+    }
+
+    #[test]
     fn only_so_many_words_count() {
-        let text: Vec<String> = (0..40).map(|n| format!("w{n}")).collect();
+        let mut text: Vec<String> = (0..40).map(|n| format!("w{n}")).collect();
         let words = Words::of(&Query::text(text.join(" "))).unwrap();
         assert_eq!((words.len(), words.ignored), (MAX_WORDS, 8));
+        text.push("-boat".to_owned());
+        assert_eq!(judge(&text.join(" "), "w1 boat"), Verdict::NoMatch);
         let long = "x".repeat(MAX_QUERY + 1);
         assert!(matches!(Words::of(&Query::text(long)), Err(Error::QueryTooLong { bytes: 4097, limit: MAX_QUERY })));
     }

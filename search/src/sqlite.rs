@@ -66,7 +66,7 @@ impl Store for Sqlite {
         audience: &Audience,
         each: &mut (dyn FnMut(Scanned<'_>) + Send),
     ) -> Result<()> {
-        // The tags are compared here: `json_each` on every row would take longer than all the rest of a search.
+        // The tags are compared here: on every row, `json_each` would take longer than all the rest of a search.
         let mut rows = sqlx::query(
             r#"
             SELECT doc_id, surface, audience_tags, terms
@@ -78,7 +78,7 @@ impl Store for Sqlite {
             each(Scanned {
                 doc_id: DocId(row.try_get(0)?),
                 surface: row.try_get(1)?,
-                is_visible: audience.sees(tags(row.try_get(2)?)?.iter().map(AsRef::as_ref)),
+                is_visible: audience.sees(tags(row.try_get(2)?)?),
                 terms: row.try_get(3)?,
             });
         }

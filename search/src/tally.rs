@@ -74,7 +74,7 @@ impl<'a> Tally<'a> {
 
     /// Returns what the query ranks by if this is its first page.
     pub(crate) fn weights(&self) -> Weights {
-        Weights::of(&self.statistics)
+        Weights::of(&self.statistics, self.words.repeats())
     }
 
     /// Decides the mode if this is the query's first page.

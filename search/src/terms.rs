@@ -116,8 +116,6 @@ impl Occurrences {
         analyzer::words(text, |word| {
             let start = self.text.len();
             self.text.push_str(&analyzer::term(word.text, language));
-            // A stem is hardly longer than its word, which has at most MAX_WORD bytes.
-            debug_assert!(self.text.len() - start <= usize::from(u8::MAX), "{:?}", word.text);
             self.terms.push((start..self.text.len(), field));
             self.words += usize::from(word.kind != Kind::Pair);
             self.cut_words += usize::from(word.is_cut);
@@ -132,6 +130,7 @@ impl Occurrences {
         for same in self.terms.chunk_by(|a, b| text[a.0.clone()] == text[b.0.clone()]) {
             let in_title = same.iter().filter(|(_, field)| *field == Field::Title).count();
             let term = &text[same[0].0.clone()];
+            // A stem is hardly longer than its word, which has at most MAX_WORD bytes.
             let Ok(size) = u8::try_from(term.len()) else { continue };
             bytes.extend([size, Frequency::of(in_title, same.len() - in_title).byte()]);
             bytes.extend(term);

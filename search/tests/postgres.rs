@@ -1,7 +1,7 @@
 //! The laws on PostgreSQL.
 
 use stoa_search::postgres::MIGRATOR;
-use stoa_search::{Postgres, conformance};
+use stoa_search::{Audience, Document, EntityId, Postgres, Query, Search, Surface, conformance};
 
 struct Harness(testkit::Postgres);
 
@@ -25,3 +25,22 @@ impl conformance::Harness for Harness {
 }
 
 stoa_search::conformance!(Harness::new().await);
+
+#[tokio::test]
+async fn a_batch_that_fails_half_way_leaves_nothing_of_itself() {
+    let Harness(database) = Harness::new().await;
+    sqlx::raw_sql(
+        r#"
+        ALTER TABLE search_document ADD CONSTRAINT refuse CHECK (entity_id <> 'bad')
+        "#,
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let search = Search::new(Postgres);
+    let post = |id: &str| Document::new(Surface::FEED, EntityId::new(id).unwrap()).body("boat");
+
+    let mut conn = database.pool().acquire().await.unwrap();
+    assert!(search.upsert_many(&mut conn, &[post("1"), post("bad")]).await.is_err());
+    assert_eq!(search.search(&mut conn, &Query::text("boat"), &Audience::everything()).await.unwrap().total, 0);
+}
