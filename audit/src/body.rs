@@ -49,9 +49,11 @@ impl Body {
     /// `Serialize` fails; what that said is dropped, for it might quote a field that is not listed.
     pub fn of<T: Audited>(value: &T) -> Result<Self> {
         let mut json = serde_json::Serializer::new(Bounded(Vec::new()));
-        value.serialize(Listed { fields: T::FIELDS, inner: &mut json }).map_err(|error| match error.io_error_kind() {
-            Some(_) => Error::BodyTooLarge,
-            None => Error::BodyUnserializable,
+        value.serialize(Listed { fields: T::FIELDS, inner: &mut json }).map_err(|error| {
+            match error.io_error_kind() {
+                Some(_) => Error::BodyTooLarge,
+                None => Error::BodyUnserializable,
+            }
         })?;
         let text = String::from_utf8(json.into_inner().0).map_err(|_| Error::BodyUnserializable)?;
         if depth(&text) > Self::MAX_DEPTH {
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_and_flattened_structs_are_filtered_too() {
+    fn maps_are_filtered_too() {
         #[derive(Serialize)]
         #[serde(transparent)]
         struct Map(BTreeMap<&'static str, f64>);
@@ -295,7 +297,10 @@ mod tests {
         }
         let map = Map([("a", 1.0), ("b", 1.0), ("c", 0.1)].into());
         assert_eq!(Body::of(&map).unwrap().as_str(), r#"{"b":1.0,"c":0.1}"#);
+    }
 
+    #[test]
+    fn flattened_structs_are_filtered_too() {
         #[derive(Serialize)]
         struct Outer {
             #[serde(flatten)]

@@ -9,8 +9,8 @@ use sqlx::{PgConnection, PgPool, Row, SqlStr};
 use uuid::Uuid;
 
 use crate::{
-    Actor, Body, ClientAddress, Entity, EntityId, EntityType, Entry, Error, Record, RecordId,
-    RequestContext, Result, Source, Store, Trust,
+    Actor, Body, ClientAddress, Entity, EntityId, EntityType, Entry, Error, Record, RecordId, RequestContext, Result,
+    Source, Store, Trust,
 };
 
 /// Keeps records in PostgreSQL 15 or later.
@@ -283,14 +283,19 @@ fn entry(row: &PgRow) -> Result<Entry> {
 }
 
 fn scope(row: &PgRow) -> Result<Option<Entity>> {
-    let (kind, id) = (optional::<EntityType>(row, "scope_type")?, optional::<EntityId>(row, "scope_id")?);
-    Ok(kind.zip(id).map(|(kind, id)| Entity::new(kind, id)))
+    match (optional::<EntityType>(row, "scope_type")?, optional::<EntityId>(row, "scope_id")?) {
+        (Some(kind), Some(id)) => Ok(Some(Entity::new(kind, id))),
+        (None, None) => Ok(None),
+        _ => Err(Error::Corrupt { what: "scope" }),
+    }
 }
 
 fn client(row: &PgRow) -> Result<Option<ClientAddress>> {
-    let Some(ip) = row.try_get::<Option<&str>, _>("client_ip")? else { return Ok(None) };
-    let ip = corrupt("client_ip", ip.parse())?;
-    Ok(optional::<Trust>(row, "client_trust")?.map(|trust| ClientAddress { ip, trust }))
+    match (row.try_get::<Option<&str>, _>("client_ip")?, optional::<Trust>(row, "client_trust")?) {
+        (Some(ip), Some(trust)) => Ok(Some(ClientAddress { ip: corrupt("client_ip", ip.parse())?, trust })),
+        (None, None) => Ok(None),
+        _ => Err(Error::Corrupt { what: "client" }),
+    }
 }
 
 fn parsed<'r, T: TryFrom<&'r str>>(row: &'r PgRow, name: &'static str) -> Result<T> {

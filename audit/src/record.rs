@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::{Action, ActorName, Audited, Body, EntityId, EntityType, Error, RecordId, RequestId, Result, TraceId, UserId};
+use crate::{
+    Action, ActorName, Audited, Body, EntityId, EntityType, Error, RecordId, RequestId, Result, TraceId, UserId,
+};
 
 /// What is to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]

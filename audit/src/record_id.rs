@@ -1,4 +1,4 @@
-//! Record ids: UUIDv7 that carry the microsecond.
+//! Record ids: `UUIDv7` that carry the microsecond.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use uuid::{Builder, Uuid};
 
 use crate::{Error, Result};
 
-/// The id of one record: a UUIDv7 whose first 60 free bits are its time in microseconds, the other 62 random.
+/// The id of one record: a `UUIDv7` whose first 60 free bits are its time in microseconds, the other 62 random.
 ///
 /// Ids sort by time. Within one process each is later than the one before, also if the clock stands still or steps back a
 /// little; between processes their order is that of their clocks.

@@ -9,8 +9,8 @@ use sqlx::{Row, SqlStr, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
 use crate::{
-    Actor, Body, ClientAddress, Entity, EntityId, EntityType, Entry, Error, Record, RecordId,
-    RequestContext, Result, Source, Store, Trust,
+    Actor, Body, ClientAddress, Entity, EntityId, EntityType, Entry, Error, Record, RecordId, RequestContext, Result,
+    Source, Store, Trust,
 };
 
 /// Keeps records in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
@@ -19,11 +19,8 @@ pub struct Sqlite;
 
 /// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator = Migrator::with_migrations(vec![migration(
-        1,
-        "initial",
-        include_str!("../migrations/sqlite/0001_initial.sql"),
-    )]);
+    let mut migrator =
+        Migrator::with_migrations(vec![migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]);
     migrator.dangerous_set_table_name("_stoa_audit_migrations"); // our own table: never the host's
     migrator
 });
@@ -253,14 +250,19 @@ fn entry(row: &SqliteRow) -> Result<Entry> {
 }
 
 fn scope(row: &SqliteRow) -> Result<Option<Entity>> {
-    let (kind, id) = (optional::<EntityType>(row, "scope_type")?, optional::<EntityId>(row, "scope_id")?);
-    Ok(kind.zip(id).map(|(kind, id)| Entity::new(kind, id)))
+    match (optional::<EntityType>(row, "scope_type")?, optional::<EntityId>(row, "scope_id")?) {
+        (Some(kind), Some(id)) => Ok(Some(Entity::new(kind, id))),
+        (None, None) => Ok(None),
+        _ => Err(Error::Corrupt { what: "scope" }),
+    }
 }
 
 fn client(row: &SqliteRow) -> Result<Option<ClientAddress>> {
-    let Some(ip) = row.try_get::<Option<&str>, _>("client_ip")? else { return Ok(None) };
-    let ip = corrupt("client_ip", ip.parse())?;
-    Ok(optional::<Trust>(row, "client_trust")?.map(|trust| ClientAddress { ip, trust }))
+    match (row.try_get::<Option<&str>, _>("client_ip")?, optional::<Trust>(row, "client_trust")?) {
+        (Some(ip), Some(trust)) => Ok(Some(ClientAddress { ip: corrupt("client_ip", ip.parse())?, trust })),
+        (None, None) => Ok(None),
+        _ => Err(Error::Corrupt { what: "client" }),
+    }
 }
 
 fn parsed<'r, T: TryFrom<&'r str>>(row: &'r SqliteRow, name: &'static str) -> Result<T> {

@@ -17,8 +17,15 @@ enum Operation {
     /// Two records under one id, or an id that an earlier transaction may have used.
     AppendTaken(Record),
     Find(Index),
-    ListByEntity { entity: usize, before: Index, limit: u32 },
-    ListRecent { before: Index, limit: u32 },
+    ListByEntity {
+        entity: usize,
+        before: Index,
+        limit: u32,
+    },
+    ListRecent {
+        before: Index,
+        limit: u32,
+    },
 }
 
 /// One transaction and whether it commits.
@@ -153,7 +160,8 @@ fn backends_agree_on_random_operations() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let cases = if std::env::var_os("STOA_TEST_FULL").is_some() { 160 } else { 16 };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
-    let transactions = prop::collection::vec((prop::collection::vec(operation(), 1..12), prop::bool::weighted(0.8)), 1..8);
+    let transactions =
+        prop::collection::vec((prop::collection::vec(operation(), 1..12), prop::bool::weighted(0.8)), 1..8);
     runner
         .run(&transactions, |transactions| {
             let ids: Vec<RecordId> = (0..1000).map(|_| RecordId::now()).collect();

@@ -113,17 +113,79 @@ async fn a_record_carries_the_id_of_its_transaction() {
 /// A row that this crate did not write is reported, not misread.
 #[tokio::test]
 async fn a_row_that_breaks_the_rules_is_corrupt() {
+    macro_rules! insert {
+        ($values:literal) => {
+            concat!(
+                "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id,
+                     scope_type, client_ip, client_trust) VALUES (",
+                $values,
+                ")"
+            )
+        };
+    }
     let database = testkit::postgres(&[&MIGRATOR]).await;
     let audit = Audit::new(Postgres);
     let mut conn = database.pool().acquire().await.unwrap();
-    sqlx::query(
-        "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
-         VALUES (gen_random_uuid(), now(), 'x', 'user', 'ada', 'succeeded', 'post', '1')",
-    )
-    .execute(&mut *conn)
-    .await
-    .unwrap();
-    let error = audit.recent(&mut conn, &PageRequest::first(10)).await.unwrap_err();
-    assert!(matches!(error, Error::Corrupt { what: "id" }), "{error:?}");
-    assert!(!error.is_retryable());
+    for (statement, column) in [
+        (
+            insert!(
+                "'f47ac10b-58cc-4372-a567-0e02b2c3d479', '1970-01-01 00:00:01Z', 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "id",
+        ),
+        (
+            insert!(
+                "'00000000-03e8-7000-8000-000000000000', '1970-01-01 00:00:02Z', 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "at",
+        ),
+        (
+            insert!(
+                "'00000000-03e8-7000-8000-000000000000', '1970-01-01 00:00:01Z', 'create', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "action",
+        ),
+        (
+            insert!(
+                "'00000000-03e8-7000-8000-000000000000', '1970-01-01 00:00:01Z', 'a.b.v1.C/D', 'bot', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "actor",
+        ),
+        (
+            insert!(
+                "'00000000-03e8-7000-8000-000000000000', '1970-01-01 00:00:01Z', 'a.b.v1.C/D', 'user', 'u', 'odd', 'post', '1', NULL, NULL, NULL"
+            ),
+            "outcome",
+        ),
+        (
+            insert!(
+                "'00000000-03e8-7000-8000-000000000000', '1970-01-01 00:00:01Z', 'a.b.v1.C/D', 'user', 'u', 'failed', 'Post', '1', NULL, NULL, NULL"
+            ),
+            "entity_type",
+        ),
+        (
+            insert!(
+                "'00000000-03e8-7000-8000-000000000000', '1970-01-01 00:00:01Z', 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '', NULL, NULL, NULL"
+            ),
+            "entity_id",
+        ),
+        (
+            insert!(
+                "'00000000-03e8-7000-8000-000000000000', '1970-01-01 00:00:01Z', 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', 'group', NULL, NULL"
+            ),
+            "scope",
+        ),
+        (
+            insert!(
+                "'00000000-03e8-7000-8000-000000000000', '1970-01-01 00:00:01Z', 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, '192.0.2.7', NULL"
+            ),
+            "client",
+        ),
+    ] {
+        let mut tx = conn.begin().await.unwrap();
+        sqlx::query(statement).execute(&mut *tx).await.unwrap();
+        let error = audit.recent(&mut tx, &PageRequest::first(10)).await.unwrap_err();
+        assert!(matches!(error, Error::Corrupt { what } if what == column), "{column}: {error:?}");
+        assert!(!error.is_retryable());
+    }
 }

@@ -92,17 +92,74 @@ async fn sequence_numbers_follow_the_order_of_records() {
 /// A row that this crate did not write is reported, not misread.
 #[tokio::test]
 async fn a_row_that_breaks_the_rules_is_corrupt() {
+    macro_rules! insert {
+        ($values:literal) => {
+            concat!(
+                "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id,
+                     scope_type, client_ip, client_trust) VALUES (",
+                $values,
+                ")"
+            )
+        };
+    }
     let database = testkit::sqlite(&[&MIGRATOR]).await;
     let audit = Audit::new(Sqlite);
     let mut conn = database.pool().acquire().await.unwrap();
-    sqlx::query(
-        "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
-         VALUES (randomblob(16), 1, 'x', 'user', 'ada', 'succeeded', 'post', '1')",
-    )
-    .execute(&mut *conn)
-    .await
-    .unwrap();
-    let error = audit.recent(&mut conn, &PageRequest::first(10)).await.unwrap_err();
-    assert!(matches!(error, Error::Corrupt { what: "id" }), "{error:?}");
-    assert!(!error.is_retryable());
+    for (statement, column) in [
+        (insert!("randomblob(16), 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"), "id"),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 2000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "at",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'create', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "action",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'bot', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "actor",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'odd', 'post', '1', NULL, NULL, NULL"
+            ),
+            "outcome",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'Post', '1', NULL, NULL, NULL"
+            ),
+            "entity_type",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '', NULL, NULL, NULL"
+            ),
+            "entity_id",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', 'group', NULL, NULL"
+            ),
+            "scope",
+        ),
+        (
+            insert!(
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, '192.0.2.7', NULL"
+            ),
+            "client",
+        ),
+    ] {
+        let mut tx = conn.begin().await.unwrap();
+        sqlx::query(statement).execute(&mut *tx).await.unwrap();
+        let error = audit.recent(&mut tx, &PageRequest::first(10)).await.unwrap_err();
+        assert!(matches!(error, Error::Corrupt { what } if what == column), "{column}: {error:?}");
+        assert!(!error.is_retryable());
+    }
 }

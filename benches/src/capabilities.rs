@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
 use std::time::Instant;
 
-use stoa_capabilities::Matrix;
+use stoa_capabilities::{Matrix, Rule};
 
 use crate::case::Target;
 use crate::timing::median;
@@ -29,16 +29,11 @@ stoa_capabilities::capabilities! {
 /// # Panics
 /// Never: the matrix is sound.
 pub fn matrix() -> Matrix<BenchCapability> {
-    let matrix = Matrix::builder()
-        .role("member")
-        .grants([BenchCapability::Read, BenchCapability::Write])
-        .role("admin")
-        .inherits("member")
-        .grants([BenchCapability::Ban])
-        .role("owner")
-        .inherits("admin")
-        .grants([BenchCapability::Close])
-        .build();
+    let matrix = Matrix::new([
+        Rule::new("member").grants([BenchCapability::Read, BenchCapability::Write]),
+        Rule::new("admin").inherits("member").grants([BenchCapability::Ban]),
+        Rule::new("owner").inherits("admin").grants([BenchCapability::Close]),
+    ]);
     matrix.expect("a sound matrix")
 }
 

@@ -1,1 +1,27 @@
-//! Who may: typed capabilities and proofs that live exactly as long as the transaction
+#![doc = include_str!("../README.md")]
+
+mod capabilities;
+
+mod capability;
+mod matrix;
+mod proof;
+
+mod error;
+mod facts;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use capabilities::Capabilities;
+pub use capability::{Capability, Domain};
+pub use error::{Error, Result};
+pub use facts::Facts;
+pub use matrix::{Matrix, Rule};
+pub use proof::{Authorized, Scoped};
+
+/// What the macros expand to. Not an interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::capability::checked;
+    pub use crate::proof::{Anchor, Brand};
+}

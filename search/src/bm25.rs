@@ -9,16 +9,16 @@ const B: f32 = 0.75;
 
 /// How many words a document has, title and body together, to five significant bits: exact up to 31, then within 1/16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Length(u8);
+pub(crate) struct Length(u8);
 
 impl Length {
     /// Quantises a count of words.
-    pub fn of(words: usize) -> Self {
+    pub(crate) fn of(words: usize) -> Self {
         Self(quantise::<4>(words, u8::MAX))
     }
 
     /// Returns the count this length stands for.
-    pub fn words(self) -> u32 {
+    pub(crate) fn words(self) -> u32 {
         expand::<4>(self.0)
     }
 
@@ -34,26 +34,26 @@ impl Length {
 /// How often a word occurs in a document: three bits for the title (capped at 7), five for the body (exact up to 15, capped
 /// at 60). Beyond that BM25 has long saturated, and one byte keeps posting lists small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Frequency(u8);
+pub(crate) struct Frequency(u8);
 
 impl Frequency {
     /// The word does not occur.
-    pub const ABSENT: Self = Self(0);
+    pub(crate) const ABSENT: Self = Self(0);
 
     /// Quantises the counts in title and body.
-    pub fn of(title: usize, body: usize) -> Self {
+    pub(crate) fn of(title: usize, body: usize) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "at most 7")]
         let title = title.min(7) as u8;
         Self(title << 5 | quantise::<3>(body, 31))
     }
 
     /// Answers whether the word does not occur.
-    pub fn is_absent(self) -> bool {
+    pub(crate) fn is_absent(self) -> bool {
         self == Self::ABSENT
     }
 
     /// Returns the count in title and body together, one in the title for `title_weight` in the body.
-    pub fn weighted(self, title_weight: f32) -> f32 {
+    pub(crate) fn weighted(self, title_weight: f32) -> f32 {
         let (title, body) = (f32::from(self.0 >> 5), count(expand::<3>(self.0 & 31)));
         title_weight * title + body
     }
@@ -87,28 +87,28 @@ fn count(count: u32) -> f32 {
 
 /// What the ranking knows of the whole snapshot: all surfaces and all audiences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
+pub(crate) struct Statistics {
     /// How many documents there are.
-    pub documents: u64,
+    pub(crate) documents: u64,
     /// The sum of their quantised lengths.
-    pub words: u64,
+    pub(crate) words: u64,
     /// For each word of the query, how many documents hold it.
-    pub holding: Vec<u64>,
+    pub(crate) holding: Vec<u64>,
 }
 
 /// The numbers a query ranks by. A cursor carries them on, so that writes between two pages move nothing.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Weights {
+pub(crate) struct Weights {
     /// One for each word of the query, in its order.
-    pub words: Vec<f32>,
+    pub(crate) words: Vec<f32>,
     /// The average length of a document.
-    pub average_length: f32,
+    pub(crate) average_length: f32,
 }
 
 impl Weights {
     /// Derives the weights from a snapshot: the rarer a word, the heavier.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "statistics, not money")]
-    pub fn of(statistics: &Statistics) -> Self {
+    pub(crate) fn of(statistics: &Statistics) -> Self {
         let documents = statistics.documents as f64;
         let weight = |&holding: &u64| {
             let holding = holding as f64;
@@ -121,7 +121,7 @@ impl Weights {
     }
 
     /// Prepares to score many documents.
-    pub fn scorer(&self, title_weight: f32) -> Scorer<'_> {
+    pub(crate) fn scorer(&self, title_weight: f32) -> Scorer<'_> {
         let norm = |code| {
             let length = count(Length::from_byte(code).words());
             K1 * (1.0 - B + B * length / self.average_length)
@@ -136,7 +136,7 @@ impl Weights {
 
 /// [`Weights`] with the two tables that turn scoring into look-ups.
 #[derive(Debug)]
-pub struct Scorer<'a> {
+pub(crate) struct Scorer<'a> {
     words: &'a [f32],
     frequencies: [f32; 256],
     norms: [f32; 256],
@@ -144,7 +144,7 @@ pub struct Scorer<'a> {
 
 impl Scorer<'_> {
     /// Scores a document by its length and by the frequency of each word of the query, summed in the order of the words.
-    pub fn score(&self, frequencies: &[Frequency], length: Length) -> f32 {
+    pub(crate) fn score(&self, frequencies: &[Frequency], length: Length) -> f32 {
         let norm = self.norms[usize::from(length.byte())];
         let mut score = 0.0;
         for (weight, frequency) in self.words.iter().zip(frequencies) {

@@ -108,7 +108,12 @@ fn ids(results: &Results) -> Vec<&str> {
     results.hits.iter().map(|hit| hit.entity_id.as_str()).collect()
 }
 
-async fn find<S: Store>(search: &Search<S>, conn: &mut S::Connection, query: &Query, audience: &Audience) -> Vec<String> {
+async fn find<S: Store>(
+    search: &Search<S>,
+    conn: &mut S::Connection,
+    query: &Query,
+    audience: &Audience,
+) -> Vec<String> {
     let results = search.search(conn, query, audience).await.unwrap();
     assert_eq!(results.hits.len() as u64, results.total.min(query.limit as u64));
     ids(&results).into_iter().map(str::to_owned).collect()
@@ -176,7 +181,10 @@ pub async fn indexing_again_replaces_all_of_a_document<H: Harness>(harness: &H) 
     assert!(find(&search, &mut tx, &Query::text("fresh"), &crew()).await.is_empty());
     let results = search.search(&mut tx, &Query::text("fresh"), &tags(&["guests"])).await.unwrap();
     let hit = &results.hits[0];
-    assert_eq!((results.total, hit.title.text.as_str(), &hit.url, &hit.extra, hit.recency), (1, "", &None, &None, None));
+    assert_eq!(
+        (results.total, hit.title.text.as_str(), &hit.url, &hit.extra, hit.recency),
+        (1, "", &None, &None, None)
+    );
 }
 
 /// The second time there is nothing to remove, which is no error.
@@ -249,7 +257,8 @@ pub async fn many_at_once_are_like_one_by_one<H: Harness>(harness: &H) {
     assert_eq!((outcomes.len(), outcomes[0].is_complete(), outcomes[301].cut_words), (302, true, 1));
     assert_eq!(find(&search, &mut tx, &Query::text("ship"), &crew()).await, ["7"]);
     let results = search.search(&mut tx, &Query::text("boat").limit(MAX_PAGE), &crew()).await.unwrap();
-    let expected: Vec<String> = (0..300).rev().filter(|n| ![5, 7, 8].contains(n)).map(|n| n.to_string()).take(MAX_PAGE).collect();
+    let expected: Vec<String> =
+        (0..300).rev().filter(|n| ![5, 7, 8].contains(n)).map(|n| n.to_string()).take(MAX_PAGE).collect();
     // The fifth was there before the others: among equals it comes last.
     assert_eq!((results.total, ids(&results)), (298, expected.iter().map(String::as_str).collect()));
 }
@@ -261,7 +270,9 @@ pub async fn a_shared_tag_makes_visible<H: Harness>(harness: &H) {
     for (id, audience) in [("1", vec!["a"]), ("2", vec!["a", "b"]), ("3", vec!["c"])] {
         search.upsert(&mut tx, &post(id, "boat").audience(audience.into_iter().map(tag))).await.unwrap();
     }
-    for (audience, expected) in [(vec!["a"], vec!["2", "1"]), (vec!["b", "x"], vec!["2"]), (vec!["A", "ab", ""], vec![])] {
+    for (audience, expected) in
+        [(vec!["a"], vec!["2", "1"]), (vec!["b", "x"], vec!["2"]), (vec!["A", "ab", ""], vec![])]
+    {
         let audience = Audience::tags(audience.into_iter().filter_map(|name| Tag::new(name).ok()));
         assert_eq!(find(&search, &mut tx, &Query::text("boat"), &audience).await, expected);
     }
@@ -283,9 +294,12 @@ pub async fn without_tags_nobody_sees_anything<H: Harness>(harness: &H) {
 pub async fn counts_cover_only_what_is_visible<H: Harness>(harness: &H) {
     let (search, source) = (search(harness), harness.source());
     let mut tx = source.begin().await.unwrap();
-    for (surface, id, audience) in
-        [(Surface::FEED, "1", "crew"), (Surface::FEED, "2", "guests"), (Surface::JOBS, "3", "guests"), (Surface::EVENTS, "4", "crew")]
-    {
+    for (surface, id, audience) in [
+        (Surface::FEED, "1", "crew"),
+        (Surface::FEED, "2", "guests"),
+        (Surface::JOBS, "3", "guests"),
+        (Surface::EVENTS, "4", "crew"),
+    ] {
         let document = Document::new(surface, EntityId::new(id).unwrap()).body("boat").audience([tag(audience)]);
         search.upsert(&mut tx, &document).await.unwrap();
     }
@@ -338,7 +352,8 @@ pub async fn surfaces_restrict_the_hits<H: Harness>(harness: &H) {
     let mut tx = source.begin().await.unwrap();
     let own = Surface::new("regatta").unwrap();
     for surface in [Surface::FEED, Surface::JOBS, own.clone()] {
-        let document = Document::new(surface.clone(), EntityId::new("same").unwrap()).body("boat").audience([tag("crew")]);
+        let document =
+            Document::new(surface.clone(), EntityId::new("same").unwrap()).body("boat").audience([tag("crew")]);
         search.upsert(&mut tx, &document).await.unwrap();
     }
     let query = Query::text("boat").surfaces([Surface::FEED, own.clone()]);
@@ -412,7 +427,11 @@ pub async fn what_was_attached_comes_back<H: Harness>(harness: &H) {
     let mut tx = source.begin().await.unwrap();
     let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap();
     let extra = r#"{"likes": 3, "by": "Zoë \u0000 'quoted'"}"#;
-    let document = post("1", "a boat").title("A  title\twith  blanks ").url("https://example.org/?a=1&b=2").extra(extra).recency(at);
+    let document = post("1", "a boat")
+        .title("A  title\twith  blanks ")
+        .url("https://example.org/?a=1&b=2")
+        .extra(extra)
+        .recency(at);
     search.upsert(&mut tx, &document).await.unwrap();
     let results = search.search(&mut tx, &Query::text("boat"), &crew()).await.unwrap();
     let hit = &results.hits[0];
@@ -496,7 +515,10 @@ pub async fn writes_between_pages_move_no_other_document<H: Harness>(harness: &H
         source.commit(tx).await.unwrap();
     }
     let unchanged = |id: &&String| !id.starts_with("new") && !["3", "4"].contains(&id.as_str());
-    assert_eq!(walked.iter().filter(unchanged).collect::<Vec<_>>(), before.iter().filter(unchanged).collect::<Vec<_>>());
+    assert_eq!(
+        walked.iter().filter(unchanged).collect::<Vec<_>>(),
+        before.iter().filter(unchanged).collect::<Vec<_>>()
+    );
 }
 
 /// A cursor given away opens nothing.
@@ -547,7 +569,10 @@ pub async fn no_text_fails_to_be_indexed<H: Harness>(harness: &H) {
         ("long", format!("boat {long}")),
         ("controls", format!("boat {controls}")),
         ("marks", format!("boat a{}", "\u{301}".repeat(100_000))),
-        ("wild", "boat \u{fdfa}\u{feff}\u{202e}\u{10ffff}🎉 \u{1f468}\u{200d}\u{1f469} '; DROP TABLE \\ % _ $1 ?".to_owned()),
+        (
+            "wild",
+            "boat \u{fdfa}\u{feff}\u{202e}\u{10ffff}🎉 \u{1f468}\u{200d}\u{1f469} '; DROP TABLE \\ % _ $1 ?".to_owned(),
+        ),
     ];
     for (id, text) in &hostile {
         let document = post(id, text).title(text.as_str()).url(controls.as_str()).extra(controls.as_str());
@@ -572,8 +597,30 @@ pub async fn no_text_fails_as_a_query<H: Harness>(harness: &H) {
     let controls: String = ('\0'..='\u{9f}').collect();
     let many: Vec<String> = (0..600).map(|n| format!("w{n}")).collect();
     for text in [
-        "", " ", "-", "--", "\"", "\"boat", "AND OR NOT", "*", "boat*", "bo:at", "(boat", "'; --", "\\", "%", "\0", "🎉", "-boat",
-        "boat -", "boat & ship | !", "multi-agent", "\u{202e}", &controls, &many.join(" "), &"é".repeat(MAX_QUERY / 2),
+        "",
+        " ",
+        "-",
+        "--",
+        "\"",
+        "\"boat",
+        "AND OR NOT",
+        "*",
+        "boat*",
+        "bo:at",
+        "(boat",
+        "'; --",
+        "\\",
+        "%",
+        "\0",
+        "🎉",
+        "-boat",
+        "boat -",
+        "boat & ship | !",
+        "multi-agent",
+        "\u{202e}",
+        &controls,
+        &many.join(" "),
+        &"é".repeat(MAX_QUERY / 2),
     ] {
         for mode in [MatchMode::All, MatchMode::Any, MatchMode::Auto] {
             let results = search.search(&mut tx, &Query::text(text).mode(mode), &crew()).await;

@@ -152,7 +152,9 @@ mod tests {
 
     #[test]
     fn made_up_numbers_are_refused() {
-        for (weight, average_length, score) in [(f32::NAN, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, f32::NAN, 1.0), (1.0, 1.0, f32::INFINITY)] {
+        for (weight, average_length, score) in
+            [(f32::NAN, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, f32::NAN, 1.0), (1.0, 1.0, f32::INFINITY)]
+        {
             let mut cursor = cursor(1);
             cursor.weights = Weights { words: vec![weight], average_length };
             cursor.last.score = score;

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_snippet_shows_where_the_words_come_together() {
-        let text = format!("one boat. {} Here a boat and an oar meet. {}", "filler ".repeat(100), "filler ".repeat(100));
+        let text =
+            format!("one boat. {} Here a boat and an oar meet. {}", "filler ".repeat(100), "filler ".repeat(100));
         let snippet = Highlighted::snippet(&text, Language::English, &mut words("oar boat"));
         assert!(snippet.text.starts_with('…') && snippet.text.ends_with('…') && snippet.text.len() <= SNIPPET + 6);
         let marked: Vec<&str> = snippet.marks.iter().map(|mark| &snippet.text[mark.clone()]).collect();
@@ -174,7 +175,12 @@ mod tests {
 
     #[test]
     fn a_snippet_never_cuts_a_character() {
-        for text in ["é".repeat(1000), "東".repeat(1000), format!("{}boat{}", "🎉".repeat(300), "é".repeat(300)), "\u{3000}".repeat(400)] {
+        for text in [
+            "é".repeat(1000),
+            "東".repeat(1000),
+            format!("{}boat{}", "🎉".repeat(300), "é".repeat(300)),
+            "\u{3000}".repeat(400),
+        ] {
             Highlighted::snippet(&text, Language::English, &mut words("boat 東")).html();
         }
     }

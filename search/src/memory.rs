@@ -76,7 +76,10 @@ impl Store for Memory {
         ids: &[DocId],
     ) -> Result<Vec<(DocId, Indexed)>> {
         let found = ids.iter().filter_map(|id| Some((*id, conn.state.documents.get(id)?)));
-        Ok(found.filter(|(_, indexed)| is_visible(indexed, audience)).map(|(id, indexed)| (id, (**indexed).clone())).collect())
+        Ok(found
+            .filter(|(_, indexed)| is_visible(indexed, audience))
+            .map(|(id, indexed)| (id, (**indexed).clone()))
+            .collect())
     }
 }
 

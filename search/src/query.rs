@@ -194,7 +194,11 @@ impl Words {
         let term = analyzer::term(word, language);
         let wanted = self.terms_in(language);
         let first = wanted.partition_point(|(other, _)| other.as_str() < &*term);
-        wanted[first..].iter().take_while(|(other, _)| other.as_str() == &*term).map(|&(_, word)| word).find(|&word| word < asked)
+        wanted[first..]
+            .iter()
+            .take_while(|(other, _)| other.as_str() == &*term)
+            .map(|&(_, word)| word)
+            .find(|&word| word < asked)
     }
 
     fn terms_in(&mut self, language: Language) -> &[(String, usize)] {

@@ -34,7 +34,15 @@ struct Match {
 impl<'a> Tally<'a> {
     pub(crate) fn new(query: &'a Query, words: &'a mut Words) -> Self {
         let statistics = Statistics { holding: vec![0; words.len()], ..Statistics::default() };
-        Self { query, words, statistics, matches: Vec::new(), frequencies: Vec::new(), surfaces: Vec::new(), found: Vec::new() }
+        Self {
+            query,
+            words,
+            statistics,
+            matches: Vec::new(),
+            frequencies: Vec::new(),
+            surfaces: Vec::new(),
+            found: Vec::new(),
+        }
     }
 
     /// Counts a document, and keeps it if it matches and is visible.

@@ -155,12 +155,15 @@ mod tests {
     #[test]
     fn terms_are_distinct_sorted_and_counted_by_field() {
         let (terms, cut_words) = Terms::of("Boat races", "The boats raced; a boat.", Language::English);
-        assert_eq!(listed(&terms), [
-            ("a".to_owned(), Frequency::of(0, 1)),
-            ("boat".to_owned(), Frequency::of(1, 2)),
-            ("race".to_owned(), Frequency::of(1, 1)),
-            ("the".to_owned(), Frequency::of(0, 1)),
-        ]);
+        assert_eq!(
+            listed(&terms),
+            [
+                ("a".to_owned(), Frequency::of(0, 1)),
+                ("boat".to_owned(), Frequency::of(1, 2)),
+                ("race".to_owned(), Frequency::of(1, 1)),
+                ("the".to_owned(), Frequency::of(0, 1)),
+            ]
+        );
         assert_eq!(TermsRef::parse(terms.as_bytes()).unwrap().length, Length::of(7));
         assert_eq!((TermsRef::parse(terms.as_bytes()).unwrap().language, cut_words), (Language::English, 0));
     }

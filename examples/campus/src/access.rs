@@ -1,6 +1,6 @@
 //! Who may do what on campus, and where the facts come from.
 
-use stoa_capabilities::{self as capabilities, Facts, Matrix};
+use stoa_capabilities::{self as capabilities, Facts, Matrix, Rule};
 use stoa_membership::{self as membership, Membership, Role, Scope, ScopeId, ScopeKind, ScopeType, UserId};
 
 /// The campus as a whole: whoever works for it is a member of this scope, with the role `staff`.
@@ -28,17 +28,15 @@ capabilities::capabilities! {
 
 /// Roles in a group.
 pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
-    Matrix::builder()
-        .role("member")
-        .grants([GroupCapability::ReadPosts, GroupCapability::CreatePost])
-        .role("owner")
-        .inherits("member")
-        .build()
+    Matrix::new([
+        Rule::new("member").grants([GroupCapability::ReadPosts, GroupCapability::CreatePost]),
+        Rule::new("owner").inherits("member"),
+    ])
 }
 
 /// Roles on the platform.
 pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapability>> {
-    Matrix::builder().role("staff").grants([PlatformCapability::ReadJobs, PlatformCapability::ReadAudit]).build()
+    Matrix::new([Rule::new("staff").grants([PlatformCapability::ReadJobs, PlatformCapability::ReadAudit])])
 }
 
 /// The scope of the campus as a whole.

@@ -1,5 +1,6 @@
 //! The demo campus: small, and the same every time.
 
+use stoa_capabilities::{Scoped, scoped};
 use stoa_membership::{By, Grant, Role, Scope, UserId};
 use stoa_search::{Document, Surface, Tag};
 
@@ -16,53 +17,148 @@ const GIVEN: [&str; 16] = [
     "Amara", "Bilal", "Chiara", "Dmitri", "Elena", "Farah", "Gabriel", "Hana", "Ines", "Jonas", "Kavya", "Liam", "Mei",
     "Nadia", "Omar", "Priya",
 ];
-const FAMILY: [&str; 12] = [
-    "Okafor", "Khan", "Rossi", "Petrov", "Garcia", "Haddad", "Novak", "Sato", "Lindqvist", "Weber", "Iyer", "Murphy",
-];
+const FAMILY: [&str; 12] =
+    ["Okafor", "Khan", "Rossi", "Petrov", "Garcia", "Haddad", "Novak", "Sato", "Lindqvist", "Weber", "Iyer", "Murphy"];
 const WORK: [&str; 8] = [
-    "builds bridges", "teaches chemistry", "writes compilers", "runs a bakery", "designs prosthetics", "maps coastlines",
-    "trades grain", "composes for film",
+    "builds bridges",
+    "teaches chemistry",
+    "writes compilers",
+    "runs a bakery",
+    "designs prosthetics",
+    "maps coastlines",
+    "trades grain",
+    "composes for film",
 ];
 const CITIES: [&str; 6] = ["Lisbon", "Nairobi", "Osaka", "Toronto", "Bengaluru", "Oslo"];
 
 /// Id, name, what it is about, and what people write there.
 const GROUPS: [(&str, &str, &str, [(&str, &str); 4]); 6] = [
-    ("chess", "Chess Club", "Blitz on Thursdays, slow games by post, and one very patient beginners' table.", [
-        ("Blitz night moves to the library", "The common room is being painted. We meet in the reading room of the library this Thursday at seven; bring a clock if you have one."),
-        ("An endgame worth knowing", "Rook and pawn against rook: the Lucena position wins by building a bridge. I have put two examples on the board by the window."),
-        ("Looking for a correspondence partner", "One move a day, no engines, and a coffee for whoever loses. Sicilian players especially welcome."),
-        ("Results of the autumn open", "Forty-one players, six rounds, and a three-way tie that went to the second tie-break. Thank you to everybody who set up tables."),
-    ]),
-    ("rowing", "Rowing", "Early water, late breakfasts. Novices row beside people who never stopped.", [
-        ("Sunday outing at nine", "High tide is at ten, so we launch at nine sharp from the boat house. Two seats free in the quad."),
-        ("New oars have arrived", "The sculls ordered in spring are here at last. Please do not adjust the collars before they have been measured."),
-        ("Regatta: who is in?", "The alumni eight needs a bow and a cox. No training plan, one practice, and a great deal of shouting."),
-        ("Lost on the pontoon", "A blue rain jacket with a thermos in the pocket. The tea was still warm."),
-    ]),
-    ("startups", "Founders' Table", "People who started something, are about to, or have just stopped.", [
-        ("Office hours with two founders", "Bring one question, leave with one introduction. Wednesday evening, eight places, write below to take one."),
-        ("What we learned from closing down", "We ran out of runway with a product that people liked and nobody paid for. The post-mortem is honest and short."),
-        ("Looking for a first engineer", "Embedded systems, a small team, and a sensor that survives the sea. Part-time to begin with."),
-        ("A template for the first term sheet", "A lawyer in the group has annotated a plain template line by line. It is not advice, but it is a start."),
-    ]),
-    ("cooking", "The Long Table", "One dish a month, cooked in many kitchens on the same evening.", [
-        ("This month: dumplings", "Any fold, any filling. Photographs of the failures are worth double."),
-        ("A sourdough that forgives", "Sixty per cent hydration, a long cold night, and no timetable. It has never let me down."),
-        ("Where to buy good saffron", "The shop behind the market sells by the gram and lets you smell it first."),
-        ("Supper for forty, in numbers", "Nine kilos of potatoes, three cooks, one oven that works. What we would do differently next time."),
-    ]),
-    ("hiking", "Hill Walkers", "A day out every month, chosen by whoever complains least about the weather.", [
-        ("The ridge, if the wind allows", "Twelve kilometres with a scramble in the middle. We turn back if it gusts above fifty."),
-        ("Maps and batteries", "A telephone is not a map in the rain. I will bring three paper ones and show how to fold them."),
-        ("Night walk under the meteors", "We leave at ten, walk without lamps, and lie down on the summit. Warm clothes, please."),
-        ("Boots to give away", "Size forty-three, resoled once, with many good days left in them."),
-    ]),
-    ("mentors", "Mentors' Circle", "For those who guide, and for those about to ask for it.", [
-        ("How to ask a good first question", "Say what you have tried, what you hope for, and how much time you are asking for. The rest follows."),
-        ("Pairs for the spring", "Twenty-two mentors have offered an hour a fortnight. Students from all departments may apply."),
-        ("Talking about salary", "Nobody teaches it, everybody needs it. An open conversation with people from hiring and from unions."),
-        ("When a mentorship should end", "It may simply be finished. A kind way to say so, and what to do with the hour you get back."),
-    ]),
+    (
+        "chess",
+        "Chess Club",
+        "Blitz on Thursdays, slow games by post, and one very patient beginners' table.",
+        [
+            (
+                "Blitz night moves to the library",
+                "The common room is being painted. We meet in the reading room of the library this Thursday at seven; bring a clock if you have one.",
+            ),
+            (
+                "An endgame worth knowing",
+                "Rook and pawn against rook: the Lucena position wins by building a bridge. I have put two examples on the board by the window.",
+            ),
+            (
+                "Looking for a correspondence partner",
+                "One move a day, no engines, and a coffee for whoever loses. Sicilian players especially welcome.",
+            ),
+            (
+                "Results of the autumn open",
+                "Forty-one players, six rounds, and a three-way tie that went to the second tie-break. Thank you to everybody who set up tables.",
+            ),
+        ],
+    ),
+    (
+        "rowing",
+        "Rowing",
+        "Early water, late breakfasts. Novices row beside people who never stopped.",
+        [
+            (
+                "Sunday outing at nine",
+                "High tide is at ten, so we launch at nine sharp from the boat house. Two seats free in the quad.",
+            ),
+            (
+                "New oars have arrived",
+                "The sculls ordered in spring are here at last. Please do not adjust the collars before they have been measured.",
+            ),
+            (
+                "Regatta: who is in?",
+                "The alumni eight needs a bow and a cox. No training plan, one practice, and a great deal of shouting.",
+            ),
+            ("Lost on the pontoon", "A blue rain jacket with a thermos in the pocket. The tea was still warm."),
+        ],
+    ),
+    (
+        "startups",
+        "Founders' Table",
+        "People who started something, are about to, or have just stopped.",
+        [
+            (
+                "Office hours with two founders",
+                "Bring one question, leave with one introduction. Wednesday evening, eight places, write below to take one.",
+            ),
+            (
+                "What we learned from closing down",
+                "We ran out of runway with a product that people liked and nobody paid for. The post-mortem is honest and short.",
+            ),
+            (
+                "Looking for a first engineer",
+                "Embedded systems, a small team, and a sensor that survives the sea. Part-time to begin with.",
+            ),
+            (
+                "A template for the first term sheet",
+                "A lawyer in the group has annotated a plain template line by line. It is not advice, but it is a start.",
+            ),
+        ],
+    ),
+    (
+        "cooking",
+        "The Long Table",
+        "One dish a month, cooked in many kitchens on the same evening.",
+        [
+            ("This month: dumplings", "Any fold, any filling. Photographs of the failures are worth double."),
+            (
+                "A sourdough that forgives",
+                "Sixty per cent hydration, a long cold night, and no timetable. It has never let me down.",
+            ),
+            ("Where to buy good saffron", "The shop behind the market sells by the gram and lets you smell it first."),
+            (
+                "Supper for forty, in numbers",
+                "Nine kilos of potatoes, three cooks, one oven that works. What we would do differently next time.",
+            ),
+        ],
+    ),
+    (
+        "hiking",
+        "Hill Walkers",
+        "A day out every month, chosen by whoever complains least about the weather.",
+        [
+            (
+                "The ridge, if the wind allows",
+                "Twelve kilometres with a scramble in the middle. We turn back if it gusts above fifty.",
+            ),
+            (
+                "Maps and batteries",
+                "A telephone is not a map in the rain. I will bring three paper ones and show how to fold them.",
+            ),
+            (
+                "Night walk under the meteors",
+                "We leave at ten, walk without lamps, and lie down on the summit. Warm clothes, please.",
+            ),
+            ("Boots to give away", "Size forty-three, resoled once, with many good days left in them."),
+        ],
+    ),
+    (
+        "mentors",
+        "Mentors' Circle",
+        "For those who guide, and for those about to ask for it.",
+        [
+            (
+                "How to ask a good first question",
+                "Say what you have tried, what you hope for, and how much time you are asking for. The rest follows.",
+            ),
+            (
+                "Pairs for the spring",
+                "Twenty-two mentors have offered an hour a fortnight. Students from all departments may apply.",
+            ),
+            (
+                "Talking about salary",
+                "Nobody teaches it, everybody needs it. An open conversation with people from hiring and from unions.",
+            ),
+            (
+                "When a mentorship should end",
+                "It may simply be finished. A kind way to say so, and what to do with the hour you get back.",
+            ),
+        ],
+    ),
 ];
 
 /// Makes the demo campus in an empty database, in one transaction. A database with anything in it is left alone.
@@ -70,7 +166,7 @@ const GROUPS: [(&str, &str, &str, [(&str, &str); 4]); 6] = [
 /// # Errors
 /// If the database fails; then nothing was made.
 pub async fn make<B: Backend>(app: &App<B>) -> Result<()> {
-    let mut tx = app.begin().await?;
+    scoped!(tx = app.begin().await?);
     if tx.meta("made_by").await?.is_some() || !tx.people(1).await?.is_empty() {
         return Ok(());
     }
@@ -83,7 +179,7 @@ pub async fn make<B: Backend>(app: &App<B>) -> Result<()> {
         add_group(app, &mut tx, &group, index, &people, drafts).await?;
     }
     tx.insert_meta("made_by", "demo").await?;
-    app.commit(tx).await
+    app.commit(tx.into_inner()).await
 }
 
 fn people() -> Vec<Person> {
@@ -92,7 +188,11 @@ fn people() -> Vec<Person> {
         let (given, family) = (GIVEN[index % GIVEN.len()], FAMILY[index * 5 % FAMILY.len()]);
         let (work, city) = (WORK[index * 3 % WORK.len()], CITIES[index * 7 % CITIES.len()]);
         let id = format!("{}-{}", given.to_lowercase(), family.to_lowercase());
-        Person { id, name: format!("{given} {family}"), headline: format!("Class of {}, {work} in {city}", batch(index)) }
+        Person {
+            id,
+            name: format!("{given} {family}"),
+            headline: format!("Class of {}, {work} in {city}", batch(index)),
+        }
     };
     (0..36).map(person).collect()
 }
@@ -122,7 +222,7 @@ async fn add_person<B: Backend>(app: &App<B>, tx: &mut B::Connection, person: &P
 /// there is somebody who can join.
 async fn add_group<B: Backend>(
     app: &App<B>,
-    tx: &mut B::Connection,
+    tx: &mut Scoped<'_, B::Transaction>,
     group: &Group,
     index: usize,
     people: &[Person],

@@ -24,7 +24,9 @@ pub enum Error {
     #[error("this form was not sent from a page of campus")]
     ForeignOrigin,
     /// No way to sign in is configured.
-    #[error("this database was not made by the demo, or the listener is not a loopback address: there is no person picker here")]
+    #[error(
+        "this database was not made by the demo, or the listener is not a loopback address: there is no person picker here"
+    )]
     NoSignIn,
     /// An input is not what it has to be.
     #[error("{0}")]
@@ -73,6 +75,40 @@ impl From<stoa_membership::Error> for Error {
         match error {
             E::Invalid { .. } | E::PageToken => Self::Invalid(error.to_string()),
             E::Banned | E::LastOwner | E::NotBanned | E::NotMember => Self::Membership(error),
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<stoa_capabilities::Error> for Error {
+    fn from(error: stoa_capabilities::Error) -> Self {
+        match error {
+            // Whoever may not do it must not learn whether the place exists.
+            stoa_capabilities::Error::Denied => Self::NotFound,
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<stoa_audit::Error> for Error {
+    fn from(error: stoa_audit::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<stoa_jobs_runner::Error> for Error {
+    fn from(error: stoa_jobs_runner::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<stoa_search::Error> for Error {
+    fn from(error: stoa_search::Error) -> Self {
+        use stoa_search::Error as E;
+        match error {
+            E::CursorDamaged | E::CursorForeign | E::Invalid { .. } | E::QueryTooLong { .. } => {
+                Self::Invalid(error.to_string())
+            }
             _ => Self::internal(error),
         }
     }

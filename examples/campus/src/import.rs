@@ -88,7 +88,8 @@ pub async fn import<B: Backend>(
 }
 
 fn document(surface: &Surface, text: &[u8], number: u64) -> Result<Document> {
-    let invalid = |problem: &dyn std::fmt::Display| Error::Invalid(format!("line {number} is not a document: {problem}"));
+    let invalid =
+        |problem: &dyn std::fmt::Display| Error::Invalid(format!("line {number} is not a document: {problem}"));
     let line: Line = serde_json::from_slice(text).map_err(|error| invalid(&error))?;
     EntityId::try_from(line.id.as_str()).map_err(|error| invalid(&error))?;
     // PostgreSQL holds every character but this one.
@@ -104,7 +105,8 @@ async fn write<B: Backend>(app: &App<B>, batch: &[Document]) -> Result<()> {
     let documents = batch.iter().map(Document::searchable).collect::<Result<Vec<_>>>()?;
     app.search.upsert_many(&mut tx, &documents).await?;
     // The batch is named by its last document: where a failed import stopped.
-    let entity = Entity::new(EntityType::from_static("import"), stoa_audit::EntityId::new(&*batch[batch.len() - 1].id)?);
+    let entity =
+        Entity::new(EntityType::from_static("import"), stoa_audit::EntityId::new(&*batch[batch.len() - 1].id)?);
     app.audit.record(&mut tx, &Record::new(IMPORTED, &Actor::System("adminctl".try_into()?), entity)).await?;
     app.commit(tx).await
 }

@@ -1,9 +1,9 @@
 //! Posts in groups. [`create`] is what the five crates are for.
 
-use chrono::Utc;
-use serde::{Deserialize, Serialize};
 use std::ops::DerefMut;
 
+use chrono::Utc;
+use serde::Deserialize;
 use stoa_audit::{Action, Actor, Audited, Entity, EntityId, EntityType, Record};
 use stoa_capabilities::{Authorized, Scoped, scoped};
 use stoa_membership::{Scope, UserId};
@@ -33,33 +33,39 @@ pub struct Draft {
 /// # Errors
 /// [`Error::NotFound`] if the author may not post there, or there is no such group; [`Error::Invalid`]; [`Error::Internal`].
 pub async fn create<B: Backend>(app: &App<B>, author: &UserId, group: &Scope, draft: Draft) -> Result<Post> {
-    let draft = draft.parse()?;
-
     scoped!(tx = app.begin().await?);
-    let may = app.group_capabilities.authorize(&mut tx, CreatePost, author, group).await?;
-    let post = insert(&mut tx, &may, draft).await?;
-    app.search.upsert(&mut tx, &post.document()?).await?;
-    app.audit.record(&mut tx, &Record::new(CREATED, &Actor::user(author.as_str())?, post.entity()?).after(&post)?).await?;
-    app.jobs.enqueue(&mut tx, &NotifyGroup { post_id: post.id.clone() }).await?;
+    let post = publish(app, &mut tx, author, group, draft).await?;
     app.commit(tx.into_inner()).await?;
-
     app.jobs.wake();
     Ok(post)
 }
 
-/// Reads a post as the viewer may: whoever is no member of its group is told the same as if there were none.
+/// The five steps, in a transaction that the caller commits.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Internal`].
-pub async fn read<B: Backend>(app: &App<B>, conn: &mut B::Connection, viewer: &Viewer, id: &str) -> Result<Post> {
-    let post = conn.post(id).await?.ok_or(Error::NotFound)?;
-    let group = Scope::group(&post.group_id)?;
-    let may_read = app.group_capabilities.check(conn, GroupCapability::ReadPosts, &viewer.user, &group).await?;
-    if may_read { Ok(post) } else { Err(Error::NotFound) }
+/// As [`create`].
+pub async fn publish<'tx, B: Backend>(
+    app: &App<B>,
+    tx: &mut Scoped<'tx, B::Transaction>,
+    author: &UserId,
+    group: &Scope,
+    draft: Draft,
+) -> Result<Post> {
+    let draft = draft.parse()?;
+    let may = app.group_capabilities.authorize(tx, CreatePost, author, group).await?;
+    let post = insert(tx, &may, draft).await?;
+    app.search.upsert(tx, &post.document()?).await?;
+    app.audit.record(tx, &Record::new(CREATED, &Actor::user(author.as_str())?, post.entity()?).after(&post)?).await?;
+    app.jobs.enqueue(tx, &NotifyGroup { post_id: post.id.clone() }).await?;
+    Ok(post)
 }
 
 /// Stores the row. The proof says who writes, and where: neither is an argument that a caller could get wrong.
-async fn insert<'b, T, C>(tx: &mut Scoped<'b, T>, may: &Authorized<'b, CreatePost, Scope, UserId>, draft: Draft) -> Result<Post>
+async fn insert<'tx, T, C>(
+    tx: &mut Scoped<'tx, T>,
+    may: &Authorized<'tx, CreatePost, Scope, UserId>,
+    draft: Draft,
+) -> Result<Post>
 where
     T: DerefMut<Target = C>,
     C: Sql,
@@ -74,6 +80,17 @@ where
     };
     tx.insert_post(&post).await?;
     Ok(post)
+}
+
+/// Reads a post as the viewer may: whoever is no member of its group is told the same as if there were none.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Internal`].
+pub async fn read<B: Backend>(app: &App<B>, conn: &mut B::Connection, viewer: &Viewer, id: &str) -> Result<Post> {
+    let post = conn.post(id).await?.ok_or(Error::NotFound)?;
+    let group = Scope::group(&post.group_id)?;
+    let may_read = app.group_capabilities.check(conn, GroupCapability::ReadPosts, &viewer.user, &group).await?;
+    if may_read { Ok(post) } else { Err(Error::NotFound) }
 }
 
 impl Draft {

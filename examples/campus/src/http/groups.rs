@@ -75,7 +75,8 @@ pub(super) async fn home<B: Backend>(State(site): State<Site<B>>, viewer: Viewer
     let told: Vec<_> = told.into_iter().filter(|post| is_readable(&post.group_id)).take(6).collect();
     let names = site.app.names(&mut tx, told.iter().map(|post| post.author_id.as_str())).await?;
     let role = |id: &str| Scope::group(id).ok().and_then(|scope| viewer.memberships.role(&scope).map(Role::to_string));
-    let (mine, others): (Vec<_>, Vec<_>) = groups.iter().map(|group| (group, role(&group.id))).partition(|(_, role)| role.is_some());
+    let (mine, others): (Vec<_>, Vec<_>) =
+        groups.iter().map(|group| (group, role(&group.id))).partition(|(_, role)| role.is_some());
     Ok(page(
         "Home",
         Some(&viewer.person),
@@ -108,38 +109,48 @@ pub(super) async fn group<B: Backend>(
     let group = tx.group(&id).await?.ok_or(Error::NotFound)?;
     let role = site.app.membership.role(&mut tx, &viewer.user, &scope).await?;
     let Some(role) = role else {
-        return Ok(page(&group.name, Some(&viewer.person), "", &html! {
-            h1 { (group.name) }
-            p.lead { (group.description) }
-            form method="post" action={ "/groups/" (group.id) "/join" } { button { "Join this group" } }
-        }));
+        return Ok(page(
+            &group.name,
+            Some(&viewer.person),
+            "",
+            &html! {
+                h1 { (group.name) }
+                p.lead { (group.description) }
+                form method="post" action={ "/groups/" (group.id) "/join" } { button { "Join this group" } }
+            },
+        ));
     };
     let before = position.before.as_deref().filter(|before| before.len() <= 64 && !before.contains('\0'));
     let mut posts = tx.posts(&id, before, POSTS as i64 + 1).await?;
     let has_more = posts.len() > POSTS;
     posts.truncate(POSTS);
     let names = site.app.names(&mut tx, posts.iter().map(|post| post.author_id.as_str())).await?;
-    Ok(page(&group.name, Some(&viewer.person), "", &html! {
-        div.row {
-            h1 { (group.name) }
-            form method="post" action={ "/groups/" (group.id) "/leave" } {
-                span.badge { (role) } " "
-                button.quiet { "Leave" }
+    Ok(page(
+        &group.name,
+        Some(&viewer.person),
+        "",
+        &html! {
+            div.row {
+                h1 { (group.name) }
+                form method="post" action={ "/groups/" (group.id) "/leave" } {
+                    span.badge { (role) } " "
+                    button.quiet { "Leave" }
+                }
             }
-        }
-        p.lead { (group.description) }
-        form.write.card method="post" action={ "/groups/" (group.id) "/posts" } {
-            label { "Title" input name="title" required maxlength="200"; }
-            label { "Post" textarea name="body" required rows="4" maxlength="20000" {} }
-            div { button { "Post to the group" } }
-        }
-        h2 { "Posts" }
-        @if posts.is_empty() { p.soft { "Nobody has written here yet." } }
-        ul.stack { @for post in &posts { (post_card(post, &names[&post.author_id])) } }
-        @if let Some(last) = posts.last().filter(|_| has_more) {
-            p { a href={ "/groups/" (group.id) "?before=" (last.id) } { "Older posts" } }
-        }
-    }))
+            p.lead { (group.description) }
+            form.write.card method="post" action={ "/groups/" (group.id) "/posts" } {
+                label { "Title" input name="title" required maxlength="200"; }
+                label { "Post" textarea name="body" required rows="4" maxlength="20000" {} }
+                div { button { "Post to the group" } }
+            }
+            h2 { "Posts" }
+            @if posts.is_empty() { p.soft { "Nobody has written here yet." } }
+            ul.stack { @for post in &posts { (post_card(post, &names[&post.author_id])) } }
+            @if let Some(last) = posts.last().filter(|_| has_more) {
+                p { a href={ "/groups/" (group.id) "?before=" (last.id) } { "Older posts" } }
+            }
+        },
+    ))
 }
 
 /// Joins, and shows the group.
@@ -183,8 +194,13 @@ pub(super) async fn post_page<B: Backend>(
     let post = posts::read(&site.app, &mut tx, &viewer, &id).await?;
     let group = tx.group(&post.group_id).await?.ok_or(Error::NotFound)?;
     let names = site.app.names(&mut tx, [post.author_id.as_str()].into_iter()).await?;
-    Ok(page(&post.title, Some(&viewer.person), "", &html! {
-        p.soft { a href={ "/groups/" (group.id) } { (group.name) } }
-        ul.stack { (post_card(&post, &names[&post.author_id])) }
-    }))
+    Ok(page(
+        &post.title,
+        Some(&viewer.person),
+        "",
+        &html! {
+            p.soft { a href={ "/groups/" (group.id) } { (group.name) } }
+            ul.stack { (post_card(&post, &names[&post.author_id])) }
+        },
+    ))
 }

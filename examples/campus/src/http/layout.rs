@@ -66,5 +66,6 @@ pub(super) fn post_card(post: &Post, author: &str) -> Markup {
 
 /// A moment, in microseconds since 1970, for people.
 pub(super) fn date(micros: i64) -> String {
-    chrono::DateTime::from_timestamp_micros(micros).map_or_else(String::new, |at| at.format("%e %B %Y, %H:%M").to_string())
+    chrono::DateTime::from_timestamp_micros(micros)
+        .map_or_else(String::new, |at| at.format("%e %B %Y, %H:%M").to_string())
 }

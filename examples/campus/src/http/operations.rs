@@ -18,59 +18,79 @@ const ROWS: u32 = 100;
 /// The newest jobs.
 pub(super) async fn jobs<B: Backend>(State(site): State<Site<B>>, viewer: Viewer) -> Result<Markup> {
     let mut tx = site.app.read().await?;
-    if !site.app.platform_capabilities.check(&mut tx, PlatformCapability::ReadJobs, &viewer.user, &access::platform()?).await? {
+    if !site
+        .app
+        .platform_capabilities
+        .check(&mut tx, PlatformCapability::ReadJobs, &viewer.user, &access::platform()?)
+        .await?
+    {
         return Err(Error::Forbidden);
     }
     let jobs = site.app.jobs.list(&mut tx, &Filter::default(), None, ROWS).await?;
-    Ok(page("Jobs", Some(&viewer.person), "", &html! {
-        h1 { "Jobs" }
-        p.lead { "The newest first. A job exists if, and only if, the transaction that enqueued it has committed." }
-        div.scroll {
-            table {
-                thead { tr { th { "Id" } th { "Queue" } th { "Kind" } th { "State" } th { "Attempt" } th { "Arguments" } th { "Last error" } } }
-                tbody {
-                    @for job in &jobs {
-                        tr {
-                            td { (job.id) }
-                            td { (job.queue) }
-                            td { (job.kind) }
-                            td { span.badge.(job.state) { (job.state) } @if let Some(reason) = job.reason { " " (reason) } }
-                            td { (job.attempt) " of " (job.max_attempts) }
-                            td { code { (job.payload) } }
-                            td { (job.last_error.as_deref().unwrap_or_default()) }
+    Ok(page(
+        "Jobs",
+        Some(&viewer.person),
+        "",
+        &html! {
+            h1 { "Jobs" }
+            p.lead { "The newest first. A job exists if, and only if, the transaction that enqueued it has committed." }
+            div.scroll {
+                table {
+                    thead { tr { th { "Id" } th { "Queue" } th { "Kind" } th { "State" } th { "Attempt" } th { "Arguments" } th { "Last error" } } }
+                    tbody {
+                        @for job in &jobs {
+                            tr {
+                                td { (job.id) }
+                                td { (job.queue) }
+                                td { (job.kind) }
+                                td { span.badge.(job.state) { (job.state) } @if let Some(reason) = job.reason { " " (reason) } }
+                                td { (job.attempt) " of " (job.max_attempts) }
+                                td { code { (job.payload) } }
+                                td { (job.last_error.as_deref().unwrap_or_default()) }
+                            }
                         }
                     }
                 }
             }
-        }
-    }))
+        },
+    ))
 }
 
 /// The newest audit records.
 pub(super) async fn audit<B: Backend>(State(site): State<Site<B>>, viewer: Viewer) -> Result<Markup> {
     let mut tx = site.app.read().await?;
-    if !site.app.platform_capabilities.check(&mut tx, PlatformCapability::ReadAudit, &viewer.user, &access::platform()?).await? {
+    if !site
+        .app
+        .platform_capabilities
+        .check(&mut tx, PlatformCapability::ReadAudit, &viewer.user, &access::platform()?)
+        .await?
+    {
         return Err(Error::Forbidden);
     }
     let records = site.app.audit.recent(&mut tx, &PageRequest::first(ROWS)).await?;
-    Ok(page("Audit", Some(&viewer.person), "", &html! {
-        h1 { "Audit" }
-        p.lead { "The newest first. The database itself refuses to change or delete a record." }
-        div.scroll {
-            table {
-                thead { tr { th { "When" } th { "Who" } th { "What" } th { "To what" } th { "After" } } }
-                tbody {
-                    @for entry in &records.items {
-                        tr {
-                            td { (date(entry.id.at().timestamp_micros())) }
-                            td { (entry.record.actor.kind()) " " (entry.record.actor.id()) }
-                            td { code { (entry.record.action) } }
-                            td { (entry.record.entity.kind()) " " code { (entry.record.entity.id()) } }
-                            td { @if let Some(after) = &entry.record.after { code { (after.as_str()) } } }
+    Ok(page(
+        "Audit",
+        Some(&viewer.person),
+        "",
+        &html! {
+            h1 { "Audit" }
+            p.lead { "The newest first. The database itself refuses to change or delete a record." }
+            div.scroll {
+                table {
+                    thead { tr { th { "When" } th { "Who" } th { "What" } th { "To what" } th { "After" } } }
+                    tbody {
+                        @for entry in &records.items {
+                            tr {
+                                td { (date(entry.id.at().timestamp_micros())) }
+                                td { (entry.record.actor.kind()) " " (entry.record.actor.id()) }
+                                td { code { (entry.record.action) } }
+                                td { (entry.record.entity.kind()) " " code { (entry.record.entity.id()) } }
+                                td { @if let Some(after) = &entry.record.after { code { (after.as_str()) } } }
+                            }
                         }
                     }
                 }
             }
-        }
-    }))
+        },
+    ))
 }

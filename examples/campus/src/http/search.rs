@@ -42,39 +42,48 @@ pub(super) async fn search<B: Backend>(
     let href = |surface: Option<&str>, after: Option<&Cursor>| {
         let mut url = url::form_urlencoded::Serializer::new(String::from("/search?"));
         url.append_pair("q", text);
-        surface.into_iter().for_each(|surface| drop(url.append_pair("surface", surface)));
-        after.into_iter().for_each(|after| drop(url.append_pair("after", &after.to_string())));
+        if let Some(surface) = surface {
+            url.append_pair("surface", surface);
+        }
+        if let Some(after) = after {
+            url.append_pair("after", &after.to_string());
+        }
         url.finish()
     };
     let chosen = surface.as_ref().map(Surface::as_str);
-    Ok(page("Search", Some(&viewer.person), text, &html! {
-        h1 { "Search" }
-        p.lead { (results.total) " found in " (format!("{:.1}", elapsed.as_secs_f64() * 1e3)) " ms" }
-        ul.tabs {
-            li { a href=(href(None, None)) aria-current=[chosen.is_none().then_some("true")] { span.badge { "everything" } } }
-            @for (surface, count) in &results.counts {
-                li {
-                    a href=(href(Some(surface.as_str()), None)) aria-current=[(chosen == Some(surface.as_str())).then_some("true")] {
-                        span.badge { (surface) " " (count) }
+    Ok(page(
+        "Search",
+        Some(&viewer.person),
+        text,
+        &html! {
+            h1 { "Search" }
+            p.lead { (results.total) " found in " (format!("{:.1}", elapsed.as_secs_f64() * 1e3)) " ms" }
+            ul.tabs {
+                li { a href=(href(None, None)) aria-current=[chosen.is_none().then_some("true")] { span.badge { "everything" } } }
+                @for (surface, count) in &results.counts {
+                    li {
+                        a href=(href(Some(surface.as_str()), None)) aria-current=[(chosen == Some(surface.as_str())).then_some("true")] {
+                            span.badge { (surface) " " (count) }
+                        }
                     }
                 }
             }
-        }
-        ul.stack {
-            @for hit in &results.hits {
-                li.card {
-                    div.row {
-                        h3 { a href=[&hit.url] { (PreEscaped(hit.title.html())) } }
-                        span.badge { (hit.surface) }
+            ul.stack {
+                @for hit in &results.hits {
+                    li.card {
+                        div.row {
+                            h3 { a href=[&hit.url] { (PreEscaped(hit.title.html())) } }
+                            span.badge { (hit.surface) }
+                        }
+                        p { (PreEscaped(hit.snippet.html())) }
                     }
-                    p { (PreEscaped(hit.snippet.html())) }
                 }
             }
-        }
-        @if let Some(next) = &results.next {
-            p { a href=(href(chosen, Some(next))) { "More" } }
-        }
-    }))
+            @if let Some(next) = &results.next {
+                p { a href=(href(chosen, Some(next))) { "More" } }
+            }
+        },
+    ))
 }
 
 /// One imported document.
@@ -85,9 +94,14 @@ pub(super) async fn document<B: Backend>(
 ) -> Result<Markup> {
     let mut tx = site.app.read().await?;
     let document = tx.document(&surface, &id).await?.ok_or(Error::NotFound)?;
-    Ok(page(&document.title, Some(&viewer.person), "", &html! {
-        p.soft { (document.surface) }
-        h1 { (document.title) }
-        p.body { (document.body) }
-    }))
+    Ok(page(
+        &document.title,
+        Some(&viewer.person),
+        "",
+        &html! {
+            p.soft { (document.surface) }
+            h1 { (document.title) }
+            p.body { (document.body) }
+        },
+    ))
 }

@@ -24,7 +24,9 @@ pub(super) fn cookie(person_id: &str) -> String {
 
 fn picked(headers: &HeaderMap) -> Option<String> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let encoded = cookies.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
+    let encoded = cookies
+        .flat_map(|line| line.split(';'))
+        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
     let byte = |at: usize| encoded.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
     let bytes: Option<Vec<u8>> = (0..encoded.len()).step_by(2).map(byte).collect();
     String::from_utf8(bytes?).ok()
@@ -81,7 +83,9 @@ mod tests {
         for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"] {
             assert!(is_loopback(host), "{host}");
         }
-        for host in ["", "campus.example", "127.0.0.1.example:80", "localhost.example", "[::1]x", "[::2]:1", "localhost:x"] {
+        for host in
+            ["", "campus.example", "127.0.0.1.example:80", "localhost.example", "[::1]x", "[::2]:1", "localhost:x"]
+        {
             assert!(!is_loopback(host), "{host}");
         }
     }

@@ -1,16 +1,14 @@
 //! *Create a group post* is five steps and one commit: fail any step, or kill the process between any two, and nothing is left.
 
-mod common;
-
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::fixture::{Fixture, OnPostgres, OnSqlite, STEPS, a_member};
 use campus::app::App;
 use campus::backend::{Postgres, Sqlite};
 use campus::error::Error;
 use campus::posts::{self, Draft};
-use common::{Fixture, OnPostgres, OnSqlite, STEPS, a_member};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection as _, PgConnection};
 use stoa_membership::{Scope, UserId};
@@ -101,7 +99,7 @@ const DEATH: &str = "CAMPUS_CHILD_DEATH";
 /// This test binary again, as a process of its own that creates one post in the named database.
 fn child(url: &str, death: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_process_creates_a_post", "--nocapture"])
+        .args(["--exact", "atomicity::a_process_creates_a_post", "--nocapture"])
         .env(DATABASE, url)
         .env(DEATH, death)
         .stdout(Stdio::null())
@@ -142,11 +140,21 @@ async fn create<B: campus::backend::Backend>(app: App<B>) {
 /// A temporary trigger writes a mark, and the mark ends the process as `kill -9` does, in the middle of its transaction.
 async fn die_by_trigger(connection: &mut sqlx::SqliteConnection, death: &str) -> sqlx::Result<()> {
     let trigger = match death {
-        "before campus_post" => "CREATE TEMP TRIGGER death BEFORE INSERT ON main.campus_post BEGIN INSERT INTO mark VALUES (1); END",
-        "after campus_post" => "CREATE TEMP TRIGGER death AFTER INSERT ON main.campus_post BEGIN INSERT INTO mark VALUES (1); END",
-        "after search_document" => "CREATE TEMP TRIGGER death AFTER INSERT ON main.search_document BEGIN INSERT INTO mark VALUES (1); END",
-        "after audit_record" => "CREATE TEMP TRIGGER death AFTER INSERT ON main.audit_record BEGIN INSERT INTO mark VALUES (1); END",
-        "after jobs_queue_job" => "CREATE TEMP TRIGGER death AFTER INSERT ON main.jobs_queue_job BEGIN INSERT INTO mark VALUES (1); END",
+        "before campus_post" => {
+            "CREATE TEMP TRIGGER death BEFORE INSERT ON main.campus_post BEGIN INSERT INTO mark VALUES (1); END"
+        }
+        "after campus_post" => {
+            "CREATE TEMP TRIGGER death AFTER INSERT ON main.campus_post BEGIN INSERT INTO mark VALUES (1); END"
+        }
+        "after search_document" => {
+            "CREATE TEMP TRIGGER death AFTER INSERT ON main.search_document BEGIN INSERT INTO mark VALUES (1); END"
+        }
+        "after audit_record" => {
+            "CREATE TEMP TRIGGER death AFTER INSERT ON main.audit_record BEGIN INSERT INTO mark VALUES (1); END"
+        }
+        "after jobs_queue_job" => {
+            "CREATE TEMP TRIGGER death AFTER INSERT ON main.jobs_queue_job BEGIN INSERT INTO mark VALUES (1); END"
+        }
         _ => return Ok(()),
     };
     sqlx::raw_sql("CREATE TEMP TABLE mark (it INTEGER)").execute(&mut *connection).await?;
@@ -191,12 +199,18 @@ async fn on_postgres_a_process_killed_between_two_steps_leaves_nothing() {
     for death in DEATHS {
         fixture
             .execute(match death {
-                "before campus_post" => "CREATE TRIGGER death BEFORE INSERT ON campus_post FOR EACH ROW EXECUTE FUNCTION death()",
-                "after campus_post" => "CREATE TRIGGER death AFTER INSERT ON campus_post FOR EACH ROW EXECUTE FUNCTION death()",
+                "before campus_post" => {
+                    "CREATE TRIGGER death BEFORE INSERT ON campus_post FOR EACH ROW EXECUTE FUNCTION death()"
+                }
+                "after campus_post" => {
+                    "CREATE TRIGGER death AFTER INSERT ON campus_post FOR EACH ROW EXECUTE FUNCTION death()"
+                }
                 "after search_document" => {
                     "CREATE TRIGGER death AFTER INSERT ON search_document FOR EACH ROW EXECUTE FUNCTION death()"
                 }
-                "after audit_record" => "CREATE TRIGGER death AFTER INSERT ON audit_record FOR EACH ROW EXECUTE FUNCTION death()",
+                "after audit_record" => {
+                    "CREATE TRIGGER death AFTER INSERT ON audit_record FOR EACH ROW EXECUTE FUNCTION death()"
+                }
                 _ => "CREATE TRIGGER death AFTER INSERT ON jobs_queue_job FOR EACH ROW EXECUTE FUNCTION death()",
             })
             .await;

@@ -6,7 +6,7 @@ use campus::demo;
 use stoa_membership::{Scope, UserId};
 
 /// A database that lives as long as this value.
-pub trait Fixture: Send + Sync + Sized {
+pub(crate) trait Fixture: Send + Sync + Sized {
     type Backend: Backend;
 
     /// An empty database.
@@ -42,18 +42,18 @@ pub trait Fixture: Send + Sync + Sized {
 }
 
 /// The tables that *create a group post* writes, in its order. Before the first it reads the memberships.
-pub const STEPS: [&str; 4] = ["campus_post", "search_document", "audit_record", "jobs_queue_job"];
+pub(crate) const STEPS: [&str; 4] = ["campus_post", "search_document", "audit_record", "jobs_queue_job"];
 
 /// A group of the demo and one of its members.
-pub async fn a_member<B: Backend>(app: &App<B>) -> (Scope, UserId) {
+pub(crate) async fn a_member<B: Backend>(app: &App<B>) -> (Scope, UserId) {
     let chess = Scope::group("chess").unwrap();
     let mut tx = app.read().await.unwrap();
     let page = app.membership.list_by_scope(&mut tx, &chess, &stoa_membership::PageRequest::first(1)).await.unwrap();
     (chess, page.items[0].user().clone())
 }
 
-pub struct OnSqlite(testkit::Sqlite);
-pub struct OnPostgres(testkit::Postgres);
+pub(crate) struct OnSqlite(testkit::Sqlite);
+pub(crate) struct OnPostgres(testkit::Postgres);
 
 impl Fixture for OnSqlite {
     type Backend = Sqlite;
@@ -80,11 +80,15 @@ impl Fixture for OnSqlite {
 
     async fn break_step(&self, step: usize) {
         self.execute(match STEPS[step] {
-            "campus_post" => "CREATE TRIGGER broken BEFORE INSERT ON campus_post BEGIN SELECT RAISE(ABORT, 'broken'); END",
+            "campus_post" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON campus_post BEGIN SELECT RAISE(ABORT, 'broken'); END"
+            }
             "search_document" => {
                 "CREATE TRIGGER broken BEFORE INSERT ON search_document BEGIN SELECT RAISE(ABORT, 'broken'); END"
             }
-            "audit_record" => "CREATE TRIGGER broken BEFORE INSERT ON audit_record BEGIN SELECT RAISE(ABORT, 'broken'); END",
+            "audit_record" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON audit_record BEGIN SELECT RAISE(ABORT, 'broken'); END"
+            }
             _ => "CREATE TRIGGER broken BEFORE INSERT ON jobs_queue_job BEGIN SELECT RAISE(ABORT, 'broken'); END",
         })
         .await;
@@ -115,11 +119,20 @@ impl Fixture for OnPostgres {
     }
 
     async fn break_step(&self, step: usize) {
-        self.execute("CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$").await;
+        self.execute(
+            "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$",
+        )
+        .await;
         self.execute(match STEPS[step] {
-            "campus_post" => "CREATE TRIGGER broken BEFORE INSERT ON campus_post FOR EACH ROW EXECUTE FUNCTION broken()",
-            "search_document" => "CREATE TRIGGER broken BEFORE INSERT ON search_document FOR EACH ROW EXECUTE FUNCTION broken()",
-            "audit_record" => "CREATE TRIGGER broken BEFORE INSERT ON audit_record FOR EACH ROW EXECUTE FUNCTION broken()",
+            "campus_post" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON campus_post FOR EACH ROW EXECUTE FUNCTION broken()"
+            }
+            "search_document" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON search_document FOR EACH ROW EXECUTE FUNCTION broken()"
+            }
+            "audit_record" => {
+                "CREATE TRIGGER broken BEFORE INSERT ON audit_record FOR EACH ROW EXECUTE FUNCTION broken()"
+            }
             _ => "CREATE TRIGGER broken BEFORE INSERT ON jobs_queue_job FOR EACH ROW EXECUTE FUNCTION broken()",
         })
         .await;

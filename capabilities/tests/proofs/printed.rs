@@ -1,0 +1,14 @@
+//! A proof does not end up in a log.
+
+mod support;
+
+use stoa_capabilities::scoped;
+use support::*;
+
+async fn post(all: Everything, mut conn: Connection) {
+    scoped!(tx = conn.begin());
+    let may = all.authorize(&mut tx, CreatePost, &"ada", &"chess").await.unwrap();
+    println!("{may:?}");
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+//! Campus on SQLite and PostgreSQL.
+
+mod fixture;
+
+mod atomicity;
+mod migrations;
+mod pages;
