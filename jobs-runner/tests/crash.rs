@@ -13,7 +13,7 @@ use stoa_jobs_runner::{
 /// Names the database to a worker process.
 const WORKER_VARIABLE: &str = "STOA_JOBS_CRASH_WORKER";
 const LEASE: Duration = Duration::from_millis(300);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const JOBS_A_ROUND: usize = 20;
 
 /// Takes a moment.
