@@ -10,10 +10,7 @@ use std::time::Duration;
 pub use queue::*;
 pub use runner::*;
 
-use crate::{
-    Claim, ClaimRequest, Claimed, Due, Error, JobId, JobRecord, Jobs, Kind, NewJob, Outcome, Queue, Report, Reported,
-    Source, State, Store, Token,
-};
+use crate::{Due, Kind, NewJob, Queue, Source, Store};
 
 /// One fresh, empty, migrated database and the store under test.
 pub trait Harness: Send + Sync {

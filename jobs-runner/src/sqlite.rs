@@ -226,8 +226,10 @@ fn rescued(states: &[String]) -> Rescued {
     Rescued { failed: count(State::Failed).unwrap_or(u32::MAX), dead: count(State::Dead).unwrap_or(u32::MAX) }
 }
 
-/// A claimed job and its place among the others: priority, time and id.
-fn claimed(row: &SqliteRow, request: &ClaimRequest<'_>) -> Result<((i64, i64, i64), Claimed)> {
+/// The place of a claimed job among the others: priority, time and id.
+type Place = (i64, i64, i64);
+
+fn claimed(row: &SqliteRow, request: &ClaimRequest<'_>) -> Result<(Place, Claimed)> {
     let id: i64 = row.try_get("id")?;
     let job = Claimed {
         claim: Claim { id: JobId::from(id), token: request.token },

@@ -2,14 +2,18 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Barrier;
 
-use super::*;
+use super::{HOUR, Harness, MAIL, WELCOME, new_job};
 use crate::store::CRASH;
-use crate::{DeadReason, EnqueueOptions, Filter, Job, Rescued};
+use crate::{
+    Claim, ClaimRequest, Claimed, DeadReason, Due, EnqueueOptions, Error, Filter, Job, JobId, JobRecord, Jobs, Kind,
+    NewJob, Outcome, Queue, Report, Reported, Rescued, Source, State, Store, Token,
+};
 
 /// A store with the verbs in the short form that laws need.
 struct Bench<H: Harness> {

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use super::*;
-use crate::{Backoff, Context, DeadReason, EnqueueOptions, Failure, Handler, Job, Runner, Tally};
+use super::{HOUR, Harness};
+use crate::{
+    Backoff, Claim, ClaimRequest, Context, DeadReason, EnqueueOptions, Error, Failure, Handler, Job, JobId, JobRecord,
+    Jobs, Kind, Outcome, Queue, Report, Reported, Runner, Source, State, Store, Tally, Token,
+};
 
 /// No law takes this long: what has not happened by then never will.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -154,16 +158,16 @@ impl<H: Harness> Stage<H> {
             .backoff(Backoff::none())
             .poll_interval(HOUR)
     }
+}
 
-    /// Runs until told to stop; the handle says what was done.
-    fn spawn(&self, runner: TestRunner<H>) -> (oneshot::Sender<()>, JoinHandle<Tally>) {
-        let (stop, stopped) = oneshot::channel();
-        let running = tokio::spawn(async move {
-            let shutdown = async { drop(stopped.await) };
-            runner.run_until(shutdown).await.unwrap()
-        });
-        (stop, running)
-    }
+/// Runs until told to stop; the handle says what was done.
+fn spawn<H: Harness>(runner: TestRunner<H>) -> (oneshot::Sender<()>, JoinHandle<Tally>) {
+    let (stop, stopped) = oneshot::channel();
+    let running = tokio::spawn(async move {
+        let shutdown = async { drop(stopped.await) };
+        runner.run_until(shutdown).await.unwrap()
+    });
+    (stop, running)
 }
 
 async fn ended(running: JoinHandle<Tally>) -> Tally {
@@ -265,7 +269,7 @@ pub async fn a_runner_rescues_what_a_lost_one_left<H: Harness>(harness: &H) {
 pub async fn a_wake_starts_a_job_without_a_poll<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::default());
     stage.enqueue(0, Act::Succeed).await;
-    let (stop, running) = stage.spawn(stage.runner());
+    let (stop, running) = spawn::<H>(stage.runner());
     stage.probe.started().await;
     // By now the runner has made its first claim; the second job is there only for those who are called.
     for number in 1..5 {
@@ -284,7 +288,7 @@ pub async fn a_freed_slot_is_filled_without_a_poll<H: Harness>(harness: &H) {
     for number in 0..10 {
         stage.enqueue(number, Act::Succeed).await;
     }
-    let (stop, running) = stage.spawn(stage.runner().queue("default", 1));
+    let (stop, running) = spawn::<H>(stage.runner().queue("default", 1));
     for number in 0..10 {
         while stage.probe.count(number) == 0 {
             stage.probe.started().await;
@@ -298,7 +302,7 @@ pub async fn a_freed_slot_is_filled_without_a_poll<H: Harness>(harness: &H) {
 pub async fn a_graceful_stop_lets_running_work_finish<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::closed());
     let running_job = stage.enqueue(1, Act::Wait).await;
-    let (stop, running) = stage.spawn(stage.runner());
+    let (stop, running) = spawn::<H>(stage.runner());
     stage.probe.started().await;
     // Nobody knows of this one when the runner is told to stop; a wake would tell.
     let late = stage.enqueue(2, Act::Wait).await;
@@ -319,7 +323,7 @@ pub async fn a_graceful_stop_gives_back_what_does_not_finish<H: Harness>(harness
     let stage = Stage::<H>::new(harness, Probe::closed());
     let deaf = stage.enqueue(1, Act::Wait).await;
     let listens = stage.enqueue(2, Act::WaitForCancel).await;
-    let (stop, running) = stage.spawn(stage.runner().grace(Duration::from_millis(50)));
+    let (stop, running) = spawn::<H>(stage.runner().grace(Duration::from_millis(50)));
     while stage.probe.count(1) + stage.probe.count(2) < 2 {
         stage.probe.started().await;
     }
@@ -336,7 +340,7 @@ pub async fn a_graceful_stop_gives_back_what_does_not_finish<H: Harness>(harness
 pub async fn a_long_handler_keeps_its_claim<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::closed());
     let id = stage.enqueue(1, Act::Wait).await;
-    let (stop, running) = stage.spawn(stage.runner().lease(Duration::from_secs(2)));
+    let (stop, running) = spawn::<H>(stage.runner().lease(Duration::from_secs(2)));
     stage.probe.started().await;
     // Other runners look for ended leases all the while.
     let others = async {
@@ -359,7 +363,7 @@ pub async fn a_long_handler_keeps_its_claim<H: Harness>(harness: &H) {
 pub async fn a_lost_claim_cancels_its_handler<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::closed());
     stage.enqueue(1, Act::WaitForCancel).await;
-    let (stop, running) = stage.spawn(stage.runner().lease(Duration::from_millis(30)));
+    let (stop, running) = spawn::<H>(stage.runner().lease(Duration::from_millis(30)));
     let claim = loop {
         stage.probe.started().await;
         let claim = *stage.probe.claim.lock().unwrap();
