@@ -52,7 +52,10 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
             let id = format!("{round}-{call}");
             record_times.extend(
                 times(1, async |_| {
-                    let entity = Entity::new(EntityType::from_static("post"), EntityId::new(&*id).expect("an id within the bounds"));
+                    let entity = Entity::new(
+                        EntityType::from_static("post"),
+                        EntityId::new(&*id).expect("an id within the bounds"),
+                    );
                     let record = Record::new(CREATED, &actor, entity).after(&post).expect("a body within the bounds");
                     audit.record(&mut conn, &record).await.expect("the server answers");
                 })
@@ -65,7 +68,10 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
             bare.push(percentile(bare_times, 50));
         }
     }
-    vec![Case::ratio("record_pg_p50", median(ours), "us", "bare INSERT", median(bare), Target::AtMost(1.15)).note("one writer, fsync on")]
+    vec![
+        Case::ratio("record_pg_p50", median(ours), "us", "bare INSERT", median(bare), Target::AtMost(1.15))
+            .note("one writer, fsync on"),
+    ]
 }
 
 async fn insert(conn: &mut PgConnection, id: &str, json: &str) {

@@ -31,7 +31,9 @@ fn start(database: &str) -> f64 {
         .args(["--database", database, "--listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{} does not start ({error}); build it with `cargo build --release -p campus`", binary.display()));
+        .unwrap_or_else(|error| {
+            panic!("{} does not start ({error}); build it with `cargo build --release -p campus`", binary.display())
+        });
     let mut line = String::new();
     BufReader::new(process.stdout.take().expect("it is piped")).read_line(&mut line).expect("it is readable");
     let elapsed = started.elapsed().as_secs_f64() * 1e3;

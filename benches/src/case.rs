@@ -48,7 +48,14 @@ impl Case {
     }
 
     /// Two figures of the same unit; the target speaks of their ratio, which is also the value.
-    pub(crate) fn ratio(case: &'static str, ours: f64, unit: &'static str, name: &'static str, baseline: f64, target: Target) -> Self {
+    pub(crate) fn ratio(
+        case: &'static str,
+        ours: f64,
+        unit: &'static str,
+        name: &'static str,
+        baseline: f64,
+        target: Target,
+    ) -> Self {
         let ratio = ours / baseline;
         Self {
             case,
@@ -77,7 +84,11 @@ impl Case {
 impl fmt::Display for Case {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.meets { "meets" } else { "MISSES" };
-        write!(formatter, "{:<28} {:>12.3} {:<4} {verdict} {:<10} {}", self.case, self.value, self.unit, self.target, self.note)
+        write!(
+            formatter,
+            "{:<28} {:>12.3} {:<4} {verdict} {:<10} {}",
+            self.case, self.value, self.unit, self.target, self.note
+        )
     }
 }
 
