@@ -7,7 +7,8 @@ use serde::Serialize;
 /// What was measured, beside what, and whether that is good enough.
 #[derive(Clone, Debug, Serialize)]
 pub struct Case {
-    case: &'static str,
+    #[serde(rename = "case")]
+    name: &'static str,
     value: f64,
     unit: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,9 +35,9 @@ pub(crate) enum Target {
 
 impl Case {
     /// A figure without a baseline.
-    pub(crate) fn absolute(case: &'static str, value: f64, unit: &'static str, target: Target) -> Self {
+    pub(crate) fn absolute(name: &'static str, value: f64, unit: &'static str, target: Target) -> Self {
         Self {
-            case,
+            name,
             value,
             unit,
             baseline: None,
@@ -49,23 +50,23 @@ impl Case {
 
     /// Two figures of the same unit; the target speaks of their ratio, which is also the value.
     pub(crate) fn ratio(
-        case: &'static str,
+        name: &'static str,
         ours: f64,
         unit: &'static str,
-        name: &'static str,
+        rival: &'static str,
         baseline: f64,
         target: Target,
     ) -> Self {
         let ratio = ours / baseline;
         Self {
-            case,
+            name,
             value: ratio,
             unit: "x",
-            baseline: Some(Baseline { name, value: baseline }),
+            baseline: Some(Baseline { name: rival, value: baseline }),
             ratio: Some(ratio),
             target: target.to_string(),
             meets: target.is_met(ratio),
-            note: format!("ours {ours:.4} {unit}, {name} {baseline:.4} {unit}"),
+            note: format!("ours {ours:.4} {unit}, {rival} {baseline:.4} {unit}"),
         }
     }
 
@@ -87,7 +88,7 @@ impl fmt::Display for Case {
         write!(
             formatter,
             "{:<28} {:>12.3} {:<4} {verdict} {:<10} {}",
-            self.case, self.value, self.unit, self.target, self.note
+            self.name, self.value, self.unit, self.target, self.note
         )
     }
 }

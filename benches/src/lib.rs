@@ -1,6 +1,14 @@
 //! Workloads and baselines. A figure of ours is never taken without its baseline in the same run, in turns, and the median of
 //! several rounds is what counts: machines drift.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "the figures are small"
+)]
+
 pub mod audit;
 pub mod campus;
 pub mod capabilities;

@@ -69,7 +69,7 @@ impl FromStr for PageToken {
 
 fn decode(text: &str) -> Option<PageToken> {
     // A version, a checksum and the longest id: nothing longer is decoded.
-    if !text.is_ascii() || text.len() % 2 != 0 || text.len() > 2 * (1 + 4 + 128) {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) || text.len() > 2 * (1 + 4 + 128) {
         return None;
     }
     let bytes = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok());

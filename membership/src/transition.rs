@@ -23,6 +23,7 @@ enum From {
 }
 
 /// Says what the row becomes; `None` leaves it as it is.
+#[expect(clippy::match_same_arms, reason = "an arm is a cell of the table, in the order of the table")]
 pub(crate) fn next(verb: Verb<'_>, before: Option<&Member>, by: &By, kind: &ScopeKind) -> Result<Option<Standing>> {
     let from = match before {
         None => From::None,

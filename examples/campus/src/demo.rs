@@ -31,13 +31,20 @@ const WORK: [&str; 8] = [
 ];
 const CITIES: [&str; 6] = ["Lisbon", "Nairobi", "Osaka", "Toronto", "Bengaluru", "Oslo"];
 
-/// Id, name, what it is about, and what people write there.
-const GROUPS: [(&str, &str, &str, [(&str, &str); 4]); 6] = [
-    (
-        "chess",
-        "Chess Club",
-        "Blitz on Thursdays, slow games by post, and one very patient beginners' table.",
-        [
+/// A group, and the titles and bodies of what people wrote there.
+struct DemoGroup {
+    id: &'static str,
+    name: &'static str,
+    description: &'static str,
+    posts: [(&'static str, &'static str); 4],
+}
+
+const GROUPS: [DemoGroup; 6] = [
+    DemoGroup {
+        id: "chess",
+        name: "Chess Club",
+        description: "Blitz on Thursdays, slow games by post, and one very patient beginners' table.",
+        posts: [
             (
                 "Blitz night moves to the library",
                 "The common room is being painted. We meet in the reading room of the library this Thursday at seven; bring a clock if you have one.",
@@ -55,12 +62,12 @@ const GROUPS: [(&str, &str, &str, [(&str, &str); 4]); 6] = [
                 "Forty-one players, six rounds, and a three-way tie that went to the second tie-break. Thank you to everybody who set up tables.",
             ),
         ],
-    ),
-    (
-        "rowing",
-        "Rowing",
-        "Early water, late breakfasts. Novices row beside people who never stopped.",
-        [
+    },
+    DemoGroup {
+        id: "rowing",
+        name: "Rowing",
+        description: "Early water, late breakfasts. Novices row beside people who never stopped.",
+        posts: [
             (
                 "Sunday outing at nine",
                 "High tide is at ten, so we launch at nine sharp from the boat house. Two seats free in the quad.",
@@ -75,12 +82,12 @@ const GROUPS: [(&str, &str, &str, [(&str, &str); 4]); 6] = [
             ),
             ("Lost on the pontoon", "A blue rain jacket with a thermos in the pocket. The tea was still warm."),
         ],
-    ),
-    (
-        "startups",
-        "Founders' Table",
-        "People who started something, are about to, or have just stopped.",
-        [
+    },
+    DemoGroup {
+        id: "startups",
+        name: "Founders' Table",
+        description: "People who started something, are about to, or have just stopped.",
+        posts: [
             (
                 "Office hours with two founders",
                 "Bring one question, leave with one introduction. Wednesday evening, eight places, write below to take one.",
@@ -98,12 +105,12 @@ const GROUPS: [(&str, &str, &str, [(&str, &str); 4]); 6] = [
                 "A lawyer in the group has annotated a plain template line by line. It is not advice, but it is a start.",
             ),
         ],
-    ),
-    (
-        "cooking",
-        "The Long Table",
-        "One dish a month, cooked in many kitchens on the same evening.",
-        [
+    },
+    DemoGroup {
+        id: "cooking",
+        name: "The Long Table",
+        description: "One dish a month, cooked in many kitchens on the same evening.",
+        posts: [
             ("This month: dumplings", "Any fold, any filling. Photographs of the failures are worth double."),
             (
                 "A sourdough that forgives",
@@ -115,12 +122,12 @@ const GROUPS: [(&str, &str, &str, [(&str, &str); 4]); 6] = [
                 "Nine kilos of potatoes, three cooks, one oven that works. What we would do differently next time.",
             ),
         ],
-    ),
-    (
-        "hiking",
-        "Hill Walkers",
-        "A day out every month, chosen by whoever complains least about the weather.",
-        [
+    },
+    DemoGroup {
+        id: "hiking",
+        name: "Hill Walkers",
+        description: "A day out every month, chosen by whoever complains least about the weather.",
+        posts: [
             (
                 "The ridge, if the wind allows",
                 "Twelve kilometres with a scramble in the middle. We turn back if it gusts above fifty.",
@@ -135,12 +142,12 @@ const GROUPS: [(&str, &str, &str, [(&str, &str); 4]); 6] = [
             ),
             ("Boots to give away", "Size forty-three, resoled once, with many good days left in them."),
         ],
-    ),
-    (
-        "mentors",
-        "Mentors' Circle",
-        "For those who guide, and for those about to ask for it.",
-        [
+    },
+    DemoGroup {
+        id: "mentors",
+        name: "Mentors' Circle",
+        description: "For those who guide, and for those about to ask for it.",
+        posts: [
             (
                 "How to ask a good first question",
                 "Say what you have tried, what you hope for, and how much time you are asking for. The rest follows.",
@@ -158,7 +165,7 @@ const GROUPS: [(&str, &str, &str, [(&str, &str); 4]); 6] = [
                 "It may simply be finished. A kind way to say so, and what to do with the hour you get back.",
             ),
         ],
-    ),
+    },
 ];
 
 /// Makes the demo campus in an empty database, in one transaction. A database with anything in it is left alone.
@@ -174,9 +181,8 @@ pub async fn make<B: Backend>(app: &App<B>) -> Result<()> {
     for (index, person) in people.iter().enumerate() {
         add_person(app, &mut tx, person, index).await?;
     }
-    for (index, (id, name, description, drafts)) in GROUPS.iter().enumerate() {
-        let group = Group { id: (*id).into(), name: (*name).into(), description: (*description).into() };
-        add_group(app, &mut tx, &group, index, &people, drafts).await?;
+    for (index, group) in GROUPS.iter().enumerate() {
+        add_group(app, &mut tx, group, index, &people).await?;
     }
     tx.insert_meta("made_by", "demo").await?;
     app.commit(tx.into_inner()).await
@@ -223,18 +229,19 @@ async fn add_person<B: Backend>(app: &App<B>, tx: &mut B::Connection, person: &P
 async fn add_group<B: Backend>(
     app: &App<B>,
     tx: &mut Scoped<'_, B::Transaction>,
-    group: &Group,
+    demo: &DemoGroup,
     index: usize,
     people: &[Person],
-    drafts: &[(&str, &str)],
 ) -> Result<()> {
-    let members: Vec<&Person> = people.iter().skip(1).filter(|person| (person.id.len() + index) % 3 == 0).collect();
-    groups::create(app, tx, group, &UserId::new(&*members[0].id)?).await?;
-    let scope = Scope::group(&group.id)?;
+    let is_member = |person: &&Person| (person.id.len() + index).is_multiple_of(3);
+    let members: Vec<&Person> = people.iter().skip(1).filter(is_member).collect();
+    let group = Group { id: demo.id.into(), name: demo.name.into(), description: demo.description.into() };
+    groups::create(app, tx, &group, &UserId::new(&*members[0].id)?).await?;
+    let scope = Scope::group(demo.id)?;
     for member in &members[1..] {
         app.membership.join(tx, &UserId::new(&*member.id)?, &scope).await?;
     }
-    for (number, (title, body)) in drafts.iter().enumerate() {
+    for (number, (title, body)) in demo.posts.iter().enumerate() {
         let author = UserId::new(&*members[number * 2 % members.len()].id)?;
         let draft = Draft { title: (*title).into(), body: (*body).into() };
         posts::publish(app, tx, &author, &scope, draft).await?;

@@ -28,7 +28,7 @@ pub struct Group {
 /// What a member wrote into a group.
 #[derive(Clone, Debug, FromRow, Serialize)]
 pub struct Post {
-    /// A UUIDv7: ids grow with time.
+    /// A UUID of version 7: ids grow with time.
     pub id: String,
     /// Where.
     pub group_id: String,

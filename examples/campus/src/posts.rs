@@ -44,9 +44,9 @@ pub async fn create<B: Backend>(app: &App<B>, author: &UserId, group: &Scope, dr
 ///
 /// # Errors
 /// As [`create`].
-pub async fn publish<'tx, B: Backend>(
+pub async fn publish<B: Backend>(
     app: &App<B>,
-    tx: &mut Scoped<'tx, B::Transaction>,
+    tx: &mut Scoped<'_, B::Transaction>,
     author: &UserId,
     group: &Scope,
     draft: Draft,
@@ -61,7 +61,10 @@ pub async fn publish<'tx, B: Backend>(
 }
 
 /// Stores the row. The proof says who writes, and where: neither is an argument that a caller could get wrong.
-async fn insert<'tx, T, C>(
+///
+/// # Errors
+/// [`Error::Internal`].
+pub async fn insert<'tx, T, C>(
     tx: &mut Scoped<'tx, T>,
     may: &Authorized<'tx, CreatePost, Scope, UserId>,
     draft: Draft,
@@ -125,7 +128,10 @@ pub(crate) fn text(what: &str, text: &str, max: usize) -> Result<String> {
 
 impl Post {
     /// The post as it is found: by the members of its group.
-    pub(crate) fn document(&self) -> Result<Document> {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if an id is out of bounds; those of stored posts are not.
+    pub fn document(&self) -> Result<Document> {
         Ok(Document::new(Surface::FEED, self.id.as_str().try_into()?)
             .title(&self.title)
             .body(&self.body)
@@ -133,7 +139,11 @@ impl Post {
             .audience([Tag::try_from(Scope::group(&self.group_id)?.to_string())?]))
     }
 
-    fn entity(&self) -> Result<Entity> {
+    /// The post as an audit record names it.
+    ///
+    /// # Errors
+    /// As [`document`](Self::document).
+    pub fn entity(&self) -> Result<Entity> {
         Ok(Entity::new(EntityType::from_static("post"), EntityId::new(&*self.id)?))
     }
 }

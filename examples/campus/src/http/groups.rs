@@ -17,7 +17,7 @@ use crate::sql::Sql as _;
 use crate::{access, groups, posts};
 
 /// Posts on one page of a group.
-const POSTS: usize = 20;
+const POSTS: u8 = 20;
 
 #[derive(Deserialize)]
 pub(super) struct Pick {
@@ -121,9 +121,9 @@ pub(super) async fn group<B: Backend>(
         ));
     };
     let before = position.before.as_deref().filter(|before| before.len() <= 64 && !before.contains('\0'));
-    let mut posts = tx.posts(&id, before, POSTS as i64 + 1).await?;
-    let has_more = posts.len() > POSTS;
-    posts.truncate(POSTS);
+    let mut posts = tx.posts(&id, before, i64::from(POSTS) + 1).await?;
+    let has_more = posts.len() > usize::from(POSTS);
+    posts.truncate(POSTS.into());
     let names = site.app.names(&mut tx, posts.iter().map(|post| post.author_id.as_str())).await?;
     Ok(page(
         &group.name,

@@ -112,12 +112,11 @@ fn child(url: &str, death: &str) -> Child {
 #[tokio::test]
 async fn a_process_creates_a_post() {
     let own;
-    let url = match std::env::var(DATABASE) {
-        Ok(url) => url,
-        Err(_) => {
-            own = OnSqlite::demo().await.0;
-            own.url().to_owned()
-        }
+    let url = if let Ok(url) = std::env::var(DATABASE) {
+        url
+    } else {
+        own = OnSqlite::demo().await.0;
+        own.url().to_owned()
     };
     if let Some(path) = url.strip_prefix("sqlite:") {
         let options = SqliteConnectOptions::from_str(path).unwrap();
@@ -249,5 +248,5 @@ async fn until(mut holds: impl AsyncFnMut() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it never came to be");
+    tokio::time::timeout(Duration::from_mins(1), waiting).await.expect("it never came to be");
 }

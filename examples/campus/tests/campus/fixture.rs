@@ -55,6 +55,13 @@ pub(crate) async fn a_member<B: Backend>(app: &App<B>) -> (Scope, UserId) {
 pub(crate) struct OnSqlite(testkit::Sqlite);
 pub(crate) struct OnPostgres(testkit::Postgres);
 
+impl OnSqlite {
+    /// The pool, as a host has it.
+    pub(crate) fn pool(&self) -> &sqlx::SqlitePool {
+        self.0.pool()
+    }
+}
+
 impl Fixture for OnSqlite {
     type Backend = Sqlite;
 

@@ -5,3 +5,4 @@ mod fixture;
 mod atomicity;
 mod migrations;
 mod pages;
+mod readme;
