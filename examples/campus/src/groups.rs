@@ -31,10 +31,10 @@ pub async fn create<B: Backend>(app: &App<B>, tx: &mut B::Connection, group: &Gr
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such group, or the viewer is banned from it.
-pub async fn join<B: Backend>(app: &App<B>, viewer: &Viewer, group_id: &str) -> Result<()> {
+pub async fn join<B: Backend>(app: &App<B>, viewer: &Viewer, scope: &Scope) -> Result<()> {
     let mut tx = app.begin().await?;
-    let group = tx.group(group_id).await?.ok_or(Error::NotFound)?;
-    let change = app.membership.join(&mut tx, &viewer.user, &Scope::group(group_id)?).await?;
+    let group = tx.group(scope.id().as_str()).await?.ok_or(Error::NotFound)?;
+    let change = app.membership.join(&mut tx, &viewer.user, scope).await?;
     if !change.is_unchanged() {
         app.audit.record(&mut tx, &Record::new(JOINED, &viewer.actor()?, group.entity()?)).await?;
     }
@@ -45,10 +45,10 @@ pub async fn join<B: Backend>(app: &App<B>, viewer: &Viewer, group_id: &str) -> 
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such group; [`Error::Membership`] if the viewer is no member, or its last owner.
-pub async fn leave<B: Backend>(app: &App<B>, viewer: &Viewer, group_id: &str) -> Result<()> {
+pub async fn leave<B: Backend>(app: &App<B>, viewer: &Viewer, scope: &Scope) -> Result<()> {
     let mut tx = app.begin().await?;
-    let group = tx.group(group_id).await?.ok_or(Error::NotFound)?;
-    let change = app.membership.leave(&mut tx, &viewer.user, &Scope::group(group_id)?).await?;
+    let group = tx.group(scope.id().as_str()).await?.ok_or(Error::NotFound)?;
+    let change = app.membership.leave(&mut tx, &viewer.user, scope).await?;
     if !change.is_unchanged() {
         app.audit.record(&mut tx, &Record::new(LEFT, &viewer.actor()?, group.entity()?)).await?;
     }

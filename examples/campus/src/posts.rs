@@ -8,6 +8,7 @@ use stoa_audit::{Action, Actor, Audited, Entity, EntityId, EntityType, Record};
 use stoa_capabilities::{Authorized, Scoped, scoped};
 use stoa_membership::{Scope, UserId};
 use stoa_search::{Document, Surface, Tag};
+use uuid::Uuid;
 
 use crate::access::{CreatePost, GroupCapability};
 use crate::app::{App, Viewer};
@@ -74,7 +75,7 @@ where
     C: Sql,
 {
     let post = Post {
-        id: uuid::Uuid::now_v7().to_string(),
+        id: Uuid::now_v7().to_string(),
         group_id: may.scope().id().to_string(),
         author_id: may.actor().to_string(),
         title: draft.title,
@@ -90,7 +91,8 @@ where
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Internal`].
 pub async fn read<B: Backend>(app: &App<B>, conn: &mut B::Connection, viewer: &Viewer, id: &str) -> Result<Post> {
-    let post = conn.post(id).await?.ok_or(Error::NotFound)?;
+    let id = Uuid::parse_str(id).map_err(|_| Error::NotFound)?;
+    let post = conn.post(&id.to_string()).await?.ok_or(Error::NotFound)?;
     let group = Scope::group(&post.group_id)?;
     let may_read = app.group_capabilities.check(conn, GroupCapability::ReadPosts, &viewer.user, &group).await?;
     if may_read { Ok(post) } else { Err(Error::NotFound) }

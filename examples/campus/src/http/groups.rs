@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 use stoa_membership::{PageRequest, Role, Scope};
+use uuid::Uuid;
 
 use super::layout::{group_card, page, post_card};
 use super::{Site, bare_page, session};
@@ -104,7 +105,7 @@ pub(super) async fn group<B: Backend>(
     Path(id): Path<String>,
     Query(position): Query<Position>,
 ) -> Result<Markup> {
-    let scope = Scope::group(&id).map_err(|_| Error::NotFound)?;
+    let scope = group_scope(&id)?;
     let mut tx = site.app.read().await?;
     let group = tx.group(&id).await?.ok_or(Error::NotFound)?;
     let role = site.app.membership.role(&mut tx, &viewer.user, &scope).await?;
@@ -120,8 +121,8 @@ pub(super) async fn group<B: Backend>(
             },
         ));
     };
-    let before = position.before.as_deref().filter(|before| before.len() <= 64 && !before.contains('\0'));
-    let mut posts = tx.posts(&id, before, i64::from(POSTS) + 1).await?;
+    let before = position.before.and_then(|before| Uuid::parse_str(&before).ok()).map(|before| before.to_string());
+    let mut posts = tx.posts(&id, before.as_deref(), i64::from(POSTS) + 1).await?;
     let has_more = posts.len() > usize::from(POSTS);
     posts.truncate(POSTS.into());
     let names = site.app.names(&mut tx, posts.iter().map(|post| post.author_id.as_str())).await?;
@@ -159,7 +160,7 @@ pub(super) async fn join<B: Backend>(
     viewer: Viewer,
     Path(id): Path<String>,
 ) -> Result<Redirect> {
-    groups::join(&site.app, &viewer, &id).await?;
+    groups::join(&site.app, &viewer, &group_scope(&id)?).await?;
     Ok(Redirect::to(&format!("/groups/{id}")))
 }
 
@@ -169,7 +170,7 @@ pub(super) async fn leave<B: Backend>(
     viewer: Viewer,
     Path(id): Path<String>,
 ) -> Result<Redirect> {
-    groups::leave(&site.app, &viewer, &id).await?;
+    groups::leave(&site.app, &viewer, &group_scope(&id)?).await?;
     Ok(Redirect::to(&format!("/groups/{id}")))
 }
 
@@ -180,7 +181,7 @@ pub(super) async fn create_post<B: Backend>(
     Path(id): Path<String>,
     Form(draft): Form<Draft>,
 ) -> Result<Redirect> {
-    let post = posts::create(&site.app, &viewer.user, &Scope::group(&*id)?, draft).await?;
+    let post = posts::create(&site.app, &viewer.user, &group_scope(&id)?, draft).await?;
     Ok(Redirect::to(&format!("/groups/{id}#post-{}", post.id)))
 }
 
@@ -203,4 +204,9 @@ pub(super) async fn post_page<B: Backend>(
             ul.stack { (post_card(&post, &names[&post.author_id])) }
         },
     ))
+}
+
+/// A group's scope; what is no id names no group.
+fn group_scope(id: &str) -> Result<Scope> {
+    Scope::group(id).map_err(|_| Error::NotFound)
 }

@@ -3,7 +3,7 @@
 use axum::extract::{Path, Query as UrlQuery, State};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
-use stoa_search::{Cursor, Query, Surface};
+use stoa_search::{Cursor, EntityId, Query, Surface};
 
 use super::Site;
 use super::layout::page;
@@ -92,6 +92,8 @@ pub(super) async fn document<B: Backend>(
     viewer: Viewer,
     Path((surface, id)): Path<(String, String)>,
 ) -> Result<Markup> {
+    // What is no surface or no id names no document.
+    Surface::try_from(surface.as_str()).and(EntityId::try_from(id.as_str()).map(drop)).map_err(|_| Error::NotFound)?;
     let mut tx = site.app.read().await?;
     let document = tx.document(&surface, &id).await?.ok_or(Error::NotFound)?;
     Ok(page(
