@@ -70,6 +70,20 @@ impl Case {
         }
     }
 
+    /// Two times of the same unit; the target speaks of how many times ours fits into the rival's, which is also the value.
+    pub(crate) fn speedup(
+        name: &'static str,
+        ours: f64,
+        unit: &'static str,
+        rival: &'static str,
+        baseline: f64,
+        target: Target,
+    ) -> Self {
+        let speedup = baseline / ours;
+        let case = Self::ratio(name, ours, unit, rival, baseline, target);
+        Self { value: speedup, ratio: Some(speedup), meets: target.is_met(speedup), ..case }
+    }
+
     /// Says under which circumstances it was measured.
     pub(crate) fn note(mut self, note: impl fmt::Display) -> Self {
         self.note = if self.note.is_empty() { note.to_string() } else { format!("{}; {note}", self.note) };
