@@ -24,6 +24,10 @@ pub trait Harness: Send + Sync {
     fn store(&self) -> Self::Store;
     /// Returns the database, which lives as long as the harness.
     fn source(&self) -> Self::Source;
+    /// Sets a savepoint in the transaction open on the connection.
+    fn savepoint(&self, conn: &mut <Self::Store as Store>::Connection) -> impl Future<Output = ()> + Send;
+    /// Takes back what came after the savepoint.
+    fn rollback_to_savepoint(&self, conn: &mut <Self::Store as Store>::Connection) -> impl Future<Output = ()> + Send;
 }
 
 #[doc(hidden)]
@@ -34,6 +38,9 @@ macro_rules! __laws {
             what_a_transaction_indexes_it_finds_at_once
             others_find_it_at_commit_and_not_before
             what_is_rolled_back_never_happened
+            a_rolled_back_savepoint_takes_only_its_own_documents
+            on_a_bare_connection_a_verb_stands_alone
+            a_snapshot_that_is_committed_changes_nothing
             indexing_again_replaces_all_of_a_document
             removing_twice_is_removing_once
             ids_are_compared_as_bytes
@@ -166,6 +173,51 @@ pub async fn what_is_rolled_back_never_happened<H: Harness>(harness: &H) {
     let found = find(&search, &mut reader, &Query::text("boat"), &crew()).await;
     assert_eq!(BTreeSet::from_iter(found), BTreeSet::from(["1".to_owned(), "2".to_owned()]));
     assert!(find(&search, &mut reader, &Query::text("ship"), &crew()).await.is_empty());
+}
+
+/// What was indexed, replaced and removed since the savepoint is as it was; what came before and after stays.
+pub async fn a_rolled_back_savepoint_takes_only_its_own_documents<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    search.upsert_many(&mut tx, &[post("1", "a boat"), post("2", "a boat")]).await.unwrap();
+    harness.savepoint(&mut tx).await;
+    search.upsert(&mut tx, &post("1", "a ship")).await.unwrap();
+    search.upsert_many(&mut tx, &[post("3", "a boat"), post("4", "a boat")]).await.unwrap();
+    search.remove(&mut tx, &Surface::FEED, &EntityId::new("2").unwrap()).await.unwrap();
+    harness.rollback_to_savepoint(&mut tx).await;
+    search.upsert(&mut tx, &post("5", "a boat")).await.unwrap();
+    source.commit(tx).await.unwrap();
+
+    let mut conn = source.acquire().await.unwrap();
+    assert_eq!(find(&search, &mut conn, &Query::text("boat"), &crew()).await, ["5", "2", "1"]);
+    assert!(find(&search, &mut conn, &Query::text("ship"), &crew()).await.is_empty());
+}
+
+/// Outside a transaction each verb commits by itself: what is done through one connection is seen through another.
+pub async fn on_a_bare_connection_a_verb_stands_alone<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let (mut one, mut other) = (source.acquire().await.unwrap(), source.acquire().await.unwrap());
+    let query = Query::text("boat");
+    search.upsert(&mut one, &post("1", "a boat")).await.unwrap();
+    assert_eq!(find(&search, &mut other, &query, &crew()).await, ["1"]);
+    search.upsert_many(&mut other, &[post("2", "a boat"), post("3", "a boat")]).await.unwrap();
+    assert_eq!(find(&search, &mut one, &query, &crew()).await, ["3", "2", "1"]);
+    search.remove(&mut one, &Surface::FEED, &EntityId::new("2").unwrap()).await.unwrap();
+    drop(one);
+    assert_eq!(find(&search, &mut other, &query, &crew()).await, ["3", "1"]);
+}
+
+/// Committing a snapshot neither brings back what it saw nor loses what others committed since.
+pub async fn a_snapshot_that_is_committed_changes_nothing<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut snapshot = source.begin_snapshot().await.unwrap();
+    assert!(find(&search, &mut snapshot, &Query::text("boat"), &crew()).await.is_empty());
+    let mut tx = source.begin().await.unwrap();
+    search.upsert(&mut tx, &post("1", "a boat")).await.unwrap();
+    source.commit(tx).await.unwrap();
+    source.commit(snapshot).await.unwrap();
+    let mut conn = source.acquire().await.unwrap();
+    assert_eq!(find(&search, &mut conn, &Query::text("boat"), &crew()).await, ["1"]);
 }
 
 /// The old title, text and audience are gone.

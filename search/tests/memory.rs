@@ -19,6 +19,14 @@ impl conformance::Harness for Harness {
     fn source(&self) -> memory::Database {
         self.0.clone()
     }
+
+    async fn savepoint(&self, conn: &mut memory::Connection) {
+        conn.savepoint();
+    }
+
+    async fn rollback_to_savepoint(&self, conn: &mut memory::Connection) {
+        conn.rollback_to_savepoint();
+    }
 }
 
 stoa_search::conformance!(Harness::default());

@@ -1,5 +1,6 @@
 //! The laws on PostgreSQL.
 
+use sqlx::PgConnection;
 use stoa_search::postgres::MIGRATOR;
 use stoa_search::{Audience, Document, EntityId, Postgres, Query, Search, Surface, conformance};
 
@@ -21,6 +22,14 @@ impl conformance::Harness for Harness {
 
     fn source(&self) -> sqlx::PgPool {
         self.0.pool().clone()
+    }
+
+    async fn savepoint(&self, conn: &mut PgConnection) {
+        sqlx::query("SAVEPOINT law").execute(conn).await.unwrap();
+    }
+
+    async fn rollback_to_savepoint(&self, conn: &mut PgConnection) {
+        sqlx::query("ROLLBACK TO SAVEPOINT law").execute(conn).await.unwrap();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The laws on SQLite.
 
+use sqlx::SqliteConnection;
 use stoa_search::sqlite::MIGRATOR;
 use stoa_search::{Audience, Document, EntityId, Query, Search, Sqlite, Surface, conformance};
 
@@ -21,6 +22,14 @@ impl conformance::Harness for Harness {
 
     fn source(&self) -> sqlx::SqlitePool {
         self.0.pool().clone()
+    }
+
+    async fn savepoint(&self, conn: &mut SqliteConnection) {
+        sqlx::query("SAVEPOINT law").execute(conn).await.unwrap();
+    }
+
+    async fn rollback_to_savepoint(&self, conn: &mut SqliteConnection) {
+        sqlx::query("ROLLBACK TO SAVEPOINT law").execute(conn).await.unwrap();
     }
 }
 
