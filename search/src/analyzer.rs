@@ -9,7 +9,7 @@
 //! * A word becomes a *term* by stemming it in the document's language and dropping accents from Latin letters.
 
 use std::borrow::Cow;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -48,10 +48,21 @@ pub enum Kind {
 }
 
 /// Calls `found` with each word of `text`.
-pub fn words(text: &str, found: impl FnMut(Word<'_>)) {
-    let mut splitter = Splitter { found, run: None };
+pub fn words(text: &str, mut found: impl FnMut(Word<'_>)) {
+    words_until(text, |word| {
+        found(word);
+        ControlFlow::Continue(())
+    });
+}
+
+/// Calls `found` with the words of `text` until it breaks.
+pub(crate) fn words_until(text: &str, found: impl FnMut(Word<'_>) -> ControlFlow<()>) {
+    let mut splitter = Splitter { found, run: None, is_done: false };
     let mut word = String::new();
     for (start, segment) in text.unicode_word_indices() {
+        if splitter.is_done {
+            return;
+        }
         let end = start + segment.len();
         let suffix = symbol_suffix(segment, &text[end..]);
         if segment.len() + suffix.len() <= MAX_WORD && segment.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -105,6 +116,7 @@ struct Splitter<F> {
     found: F,
     /// The last character of the run without spaces that is being read.
     run: Option<RunEnd>,
+    is_done: bool,
 }
 
 struct RunEnd {
@@ -120,7 +132,7 @@ struct Part {
     is_cut: bool,
 }
 
-impl<F: FnMut(Word<'_>)> Splitter<F> {
+impl<F: FnMut(Word<'_>) -> ControlFlow<()>> Splitter<F> {
     fn segment(&mut self, segment: &str, offset: usize) {
         let mut parts = Vec::new();
         let mut open: Option<Part> = None;
@@ -190,11 +202,17 @@ impl<F: FnMut(Word<'_>)> Splitter<F> {
     }
 
     fn whole(&mut self, text: &str, range: Range<usize>, is_cut: bool) {
-        (self.found)(Word { text, range, kind: Kind::Whole, is_cut });
+        self.found(Word { text, range, kind: Kind::Whole, is_cut });
     }
 
     fn emit(&mut self, text: &str, range: Range<usize>, kind: Kind) {
-        (self.found)(Word { text, range, kind, is_cut: false });
+        self.found(Word { text, range, kind, is_cut: false });
+    }
+
+    fn found(&mut self, word: Word<'_>) {
+        if !self.is_done {
+            self.is_done = (self.found)(word).is_break();
+        }
     }
 }
 
@@ -347,6 +365,18 @@ mod tests {
         assert_eq!(terms("José Ångström", Language::Other), ["jose", "angstrom"]);
         assert_eq!(terms("мой", Language::Other), ["мой"]);
         assert_eq!(terms("東京", Language::English), ["東京"]);
+    }
+
+    #[test]
+    fn after_a_break_no_word_is_read() {
+        for text in ["one two three", "東京都", "one-two-three"] {
+            let mut found = 0;
+            words_until(text, |_| {
+                found += 1;
+                if found == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            assert_eq!(found, 2, "{text}");
+        }
     }
 
     #[test]

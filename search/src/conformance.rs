@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Barrier;
 
 use crate::{
-    Audience, Cursor, Document, EntityId, Error, Language, MAX_PAGE, MAX_QUERY, MatchMode, Query, Results, Search,
-    Source, Store, Surface, Tag,
+    Audience, Cursor, Document, EntityId, Error, Language, MAX_EXTRA, MAX_PAGE, MAX_QUERY, MAX_TEXT, MAX_TITLE,
+    MAX_URL, MatchMode, Query, Results, Search, Source, Store, Surface, Tag,
 };
 
 /// One fresh, empty, migrated database and the store under test.
@@ -46,6 +46,7 @@ macro_rules! __laws {
             ids_are_compared_as_bytes
             concurrent_writers_leave_one_document
             many_at_once_are_like_one_by_one
+            batches_in_any_order_do_not_deadlock
             a_shared_tag_makes_visible
             without_tags_nobody_sees_anything
             counts_cover_only_what_is_visible
@@ -63,6 +64,7 @@ macro_rules! __laws {
             the_audience_comes_from_the_call
             a_damaged_or_foreign_cursor_is_refused
             no_text_fails_to_be_indexed
+            a_huge_document_comes_back_within_bounds
             no_text_fails_as_a_query
             after_a_refusal_the_transaction_is_usable
         }
@@ -296,7 +298,7 @@ pub async fn concurrent_writers_leave_one_document<H: Harness>(harness: &H) {
     assert_eq!(find(&search, &mut conn, &query, &crew()).await, ["1"]);
 }
 
-/// `upsert_many` takes none, some and the same one twice, and leaves what `upsert` in a row would.
+/// `upsert_many` takes none, some and the same one twice, and leaves what `upsert` in the order of the ids would.
 pub async fn many_at_once_are_like_one_by_one<H: Harness>(harness: &H) {
     let (search, source) = (search(harness), harness.source());
     let mut tx = source.begin().await.unwrap();
@@ -305,14 +307,50 @@ pub async fn many_at_once_are_like_one_by_one<H: Harness>(harness: &H) {
     let mut many: Vec<Document> = (0..300).map(|n| post(&n.to_string(), "a boat")).collect();
     many.push(post("7", "a ship"));
     many.push(post("8", "x").title("y".repeat(200)));
-    let outcomes = search.upsert_many(&mut tx, &many).await.unwrap();
-    assert_eq!((outcomes.len(), outcomes[0].is_complete(), outcomes[301].cut_words), (302, true, 1));
+    let reports = search.upsert_many(&mut tx, &many).await.unwrap();
+    assert_eq!((reports.len(), reports[0].is_complete(), reports[301].cut_words), (302, true, 1));
     assert_eq!(find(&search, &mut tx, &Query::text("ship"), &crew()).await, ["7"]);
     let results = search.search(&mut tx, &Query::text("boat").limit(MAX_PAGE), &crew()).await.unwrap();
-    let expected: Vec<String> =
-        (0..300).rev().filter(|n| ![5, 7, 8].contains(n)).map(|n| n.to_string()).take(MAX_PAGE).collect();
-    // The fifth was there before the others: among equals it comes last.
+    // Within a call the order is that of the ids. The fifth was there before the others: among equals it comes last.
+    let mut expected: Vec<String> = (0..300).filter(|n| ![5, 7, 8].contains(n)).map(|n| n.to_string()).collect();
+    expected.sort_by(|a, b| b.cmp(a));
+    expected.truncate(MAX_PAGE);
     assert_eq!((results.total, ids(&results)), (298, expected.iter().map(String::as_str).collect()));
+}
+
+/// Callers who index the same documents, each in another order, take turns.
+pub async fn batches_in_any_order_do_not_deadlock<H: Harness>(harness: &H) {
+    let barrier = Arc::new(Barrier::new(4));
+    let writers: Vec<_> = (0..4)
+        .map(|n| {
+            let (search, source, barrier) = (search(harness), harness.source(), barrier.clone());
+            tokio::spawn(async move {
+                let mut done = Ok(());
+                // In the first round all documents are new. Every writer begins elsewhere.
+                for round in 0..4 {
+                    let text = format!("boat round{round}");
+                    let mut batch: Vec<Document> = (0..200).map(|id| post(&id.to_string(), &text)).collect();
+                    batch.rotate_left(50 * n);
+                    if n % 2 == 0 {
+                        batch.reverse();
+                    }
+                    barrier.wait().await;
+                    let mut tx = source.begin().await.unwrap();
+                    match search.upsert_many(&mut tx, &batch).await {
+                        Ok(_) => source.commit(tx).await.unwrap(),
+                        Err(error) => done = Err(error),
+                    }
+                }
+                done
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+    let (search, mut conn) = (search(harness), harness.source().acquire().await.unwrap());
+    let results = search.search(&mut conn, &Query::text("round3").limit(1), &crew()).await.unwrap();
+    assert_eq!(results.total, 200);
 }
 
 /// One tag in common is enough, and none in common is not.
@@ -628,9 +666,9 @@ pub async fn no_text_fails_to_be_indexed<H: Harness>(harness: &H) {
     ];
     for (id, text) in &hostile {
         let document = post(id, text).title(text.as_str()).url(controls.as_str()).extra(controls.as_str());
-        let outcome = search.upsert(&mut tx, &document).await.unwrap();
+        let report = search.upsert(&mut tx, &document).await.unwrap();
         let is_cut = ["huge", "distinct", "long", "marks"].contains(id);
-        assert_eq!(outcome.is_complete(), !is_cut, "{id}: {outcome:?}");
+        assert_eq!(report.is_complete(), !is_cut, "{id}: {report:?}");
     }
     let found = search.search(&mut tx, &Query::text("boat"), &crew()).await.unwrap();
     assert_eq!(found.hits.len(), hostile.len());
@@ -639,6 +677,36 @@ pub async fn no_text_fails_to_be_indexed<H: Harness>(harness: &H) {
     assert_eq!(find(&search, &mut tx, &Query::text(&long[..4000]), &crew()).await, ["long"]);
     search.upsert(&mut tx, &post("wild", "")).await.unwrap();
     source.commit(tx).await.unwrap();
+}
+
+/// A document as long as can be costs a page no more than its bounds: a short title, a body read so far, no endless attachment.
+pub async fn a_huge_document_comes_back_within_bounds<H: Harness>(harness: &H) {
+    let (search, source) = (search(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let filler = "é ".repeat(MAX_TEXT);
+    let hostile = post("1", &format!("boat {}\u{1f6f6} river", &filler[..MAX_TEXT / 3]))
+        .title(format!("boat {filler}"))
+        .url("u".repeat(MAX_URL + 1))
+        .extra("\0".repeat(MAX_EXTRA));
+    let report = search.upsert(&mut tx, &hostile).await.unwrap();
+    assert_eq!((report.dropped_url, report.dropped_extra), (true, true));
+    assert_eq!(report.cut_bytes, "boat ".len() + filler.len() - MAX_TITLE);
+    for (text, is_marked) in [("boat", true), ("river", false)] {
+        let results = search.search(&mut tx, &Query::text(text), &crew()).await.unwrap();
+        let hit = &results.hits[0];
+        assert_eq!((hit.title.text.len(), &hit.url, &hit.extra), (MAX_TITLE, &None, &None));
+        assert_eq!(
+            !hit.snippet.marks.is_empty(),
+            is_marked,
+            "{text} is found, and marked if it stands near the beginning"
+        );
+        assert!(hit.snippet.text.starts_with("boat é"));
+    }
+
+    let fitting = post("1", "boat").url("u".repeat(MAX_URL)).extra("x".repeat(MAX_EXTRA));
+    assert!(search.upsert(&mut tx, &fitting).await.unwrap().is_complete());
+    let hit = search.search(&mut tx, &Query::text("boat"), &crew()).await.unwrap().hits.remove(0);
+    assert_eq!((hit.url.unwrap().len(), hit.extra.unwrap().len()), (MAX_URL, MAX_EXTRA));
 }
 
 /// Whatever people type, the answer is a page.

@@ -16,7 +16,8 @@ const VERSION: u8 = 1;
 /// It freezes what the query ranks by (the weight of every word, the average length, the match mode), so that documents others
 /// write between two pages move no other document: each match that stays unchanged appears exactly once. It says nothing about
 /// who is asking; the audience comes with every call. A checksum finds damage; it is no protection against forgery, and needs to
-/// be none: a forged cursor only changes the order of what its caller may see anyway.
+/// be none: a forged cursor only changes the order of what its caller may see anyway. It is not encrypted either: whoever holds
+/// it can read how rare its words are among all documents, those they may not see included.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cursor {
     pub(crate) fingerprint: u32,

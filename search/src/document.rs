@@ -52,7 +52,7 @@ impl Document {
         }
     }
 
-    /// Sets the title; a word found here counts more than one found in the body.
+    /// Sets the title, cut at [`MAX_TITLE`](crate::MAX_TITLE) bytes; a word found here counts more than one found in the body.
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
@@ -87,14 +87,15 @@ impl Document {
         self
     }
 
-    /// Sets where it can be read.
+    /// Sets where it can be read; left out beyond [`MAX_URL`](crate::MAX_URL) bytes.
     #[must_use]
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
         self
     }
 
-    /// Sets a text that is handed back with each hit and never searched, for instance JSON.
+    /// Sets a text that is handed back with each hit and never searched, for instance JSON; left out beyond
+    /// [`MAX_EXTRA`](crate::MAX_EXTRA) bytes.
     #[must_use]
     pub fn extra(mut self, extra: impl Into<String>) -> Self {
         self.extra = Some(extra.into());
@@ -102,18 +103,23 @@ impl Document {
     }
 }
 
-/// What became of a document that was handed in; a cut document is indexed all the same.
+/// What of a document could not be kept as it was handed in; it is indexed all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Outcome {
-    /// Bytes of title and body beyond [`MAX_TEXT`](crate::MAX_TEXT): neither stored nor searchable.
+pub struct UpsertReport {
+    /// Bytes of the title beyond [`MAX_TITLE`](crate::MAX_TITLE), and of title and body beyond
+    /// [`MAX_TEXT`](crate::MAX_TEXT): neither stored nor searchable.
     pub cut_bytes: usize,
     /// Words longer than [`MAX_WORD`](crate::MAX_WORD), found by their beginning.
     pub cut_words: usize,
+    /// Whether the URL was longer than [`MAX_URL`](crate::MAX_URL) and left out.
+    pub dropped_url: bool,
+    /// Whether the extra text was longer than [`MAX_EXTRA`](crate::MAX_EXTRA) and left out.
+    pub dropped_extra: bool,
 }
 
-impl Outcome {
-    /// Answers whether all of the text is searchable.
+impl UpsertReport {
+    /// Answers whether all of it was kept and all of its text is searchable.
     pub fn is_complete(&self) -> bool {
         *self == Self::default()
     }

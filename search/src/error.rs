@@ -51,6 +51,11 @@ impl Error {
     }
 }
 
+/// What is read from the database is not what a caller passed: nobody is to blame a request for it.
+pub(crate) fn corrupt<T, E>(what: &'static str, parsed: Result<T, E>) -> Result<T> {
+    parsed.map_err(|_| Error::Corrupt { what })
+}
+
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {

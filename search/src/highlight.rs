@@ -1,10 +1,11 @@
 //! Texts with the words that were found marked in them.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use crate::analyzer;
 use crate::language::Language;
 use crate::query::Words;
+use crate::store::MAX_EXCERPT;
 
 /// How long a snippet is, in bytes; it ends at the nearest character below.
 const SNIPPET: usize = 240;
@@ -12,6 +13,8 @@ const SNIPPET: usize = 240;
 const LEAD: usize = 60;
 /// After so many marks the best place for a snippet has been seen.
 const ENOUGH: usize = 200;
+/// How much of all bodies of a page is read for their snippets, in bytes: a page must not cost what its longest documents like.
+const READ_BY_PAGE: usize = 1024 * 1024;
 
 /// A text and the places in it that matched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,9 +48,10 @@ impl Highlighted {
         Self::cut(text, 0..text.len(), &found_in(text, language, words, usize::MAX))
     }
 
-    /// Cuts out the part of a text where most of the words come together.
-    pub(crate) fn snippet(text: &str, language: Language, words: &mut Words) -> Self {
-        let found = found_in(text, language, words, ENOUGH);
+    /// Cuts out the part of a body where most of the words come together, for one of `hits` on a page.
+    pub(crate) fn snippet(text: &str, language: Language, words: &mut Words, hits: usize) -> Self {
+        let read = text.floor_char_boundary(MAX_EXCERPT.min(READ_BY_PAGE / hits));
+        let found = found_in(&text[..read], language, words, ENOUGH);
         let start = best_start(&found).saturating_sub(LEAD);
         let range = cut_at_spaces(text, start);
         Self::cut(text, range, &found)
@@ -77,12 +81,11 @@ struct Found {
 
 fn found_in(text: &str, language: Language, words: &mut Words, limit: usize) -> Vec<Found> {
     let mut found = Vec::new();
-    analyzer::words(text, |word| {
-        if found.len() < limit
-            && let Some(asked) = words.asks_for(word.text, language)
-        {
+    analyzer::words_until(text, |word| {
+        if let Some(asked) = words.asks_for(word.text, language) {
             found.push(Found { range: word.range, word: asked });
         }
+        if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     found.sort_by_key(|found: &Found| found.range.start);
     found
@@ -132,7 +135,7 @@ fn escape(text: &str, html: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::Query;
+    use crate::query::{MAX_PAGE, Query};
 
     fn words(query: &str) -> Words {
         Words::of(&Query::text(query)).unwrap()
@@ -165,12 +168,24 @@ mod tests {
     fn a_snippet_shows_where_the_words_come_together() {
         let text =
             format!("one boat. {} Here a boat and an oar meet. {}", "filler ".repeat(100), "filler ".repeat(100));
-        let snippet = Highlighted::snippet(&text, Language::English, &mut words("oar boat"));
+        let snippet = Highlighted::snippet(&text, Language::English, &mut words("oar boat"), 1);
         assert!(snippet.text.starts_with('…') && snippet.text.ends_with('…') && snippet.text.len() <= SNIPPET + 6);
         let marked: Vec<&str> = snippet.marks.iter().map(|mark| &snippet.text[mark.clone()]).collect();
         assert_eq!(marked, ["boat", "oar"]);
-        let plain = Highlighted::snippet("short", Language::English, &mut words("absent"));
+        let plain = Highlighted::snippet("short", Language::English, &mut words("absent"), 1);
         assert_eq!((plain.text.as_str(), plain.marks.len()), ("short", 0));
+    }
+
+    #[test]
+    fn a_snippet_is_sought_only_so_far() {
+        let at = |place: usize, hits: usize| {
+            let text = format!("{} boat {}", "é ".repeat(place / 3), "filler ".repeat(100));
+            let snippet = Highlighted::snippet(&text, Language::English, &mut words("boat"), hits);
+            assert!(snippet.text.starts_with('…') == !snippet.marks.is_empty());
+            !snippet.marks.is_empty()
+        };
+        assert!(at(MAX_EXCERPT - 100, 1) && !at(MAX_EXCERPT + 100, 1));
+        assert!(at(5000, MAX_PAGE) && !at(6000, MAX_PAGE));
     }
 
     #[test]
@@ -181,7 +196,7 @@ mod tests {
             format!("{}boat{}", "🎉".repeat(300), "é".repeat(300)),
             "\u{3000}".repeat(400),
         ] {
-            Highlighted::snippet(&text, Language::English, &mut words("boat 東")).html();
+            Highlighted::snippet(&text, Language::English, &mut words("boat 東"), 1).html();
         }
     }
 }

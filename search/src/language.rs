@@ -84,6 +84,12 @@ impl Language {
         Self::ALL.get(usize::from(byte)).copied()
     }
 
+    /// Reads a stored code; a newer release may know more of them.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn from_stored(code: &str) -> Self {
+        code.parse().unwrap_or(Self::Other)
+    }
+
     pub(crate) fn stem(self, word: &str) -> Cow<'_, str> {
         self.stemmer().map_or(Cow::Borrowed(word), |stemmer| stemmer.stem(word))
     }

@@ -33,7 +33,7 @@ pub mod conformance;
 pub use analyzer::MAX_WORD;
 pub use audience::Audience;
 pub use cursor::Cursor;
-pub use document::{Document, Outcome};
+pub use document::{Document, UpsertReport};
 pub use error::{Error, Result};
 pub use highlight::Highlighted;
 pub use id::{EntityId, Surface, Tag};
@@ -47,5 +47,5 @@ pub use search::Search;
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
-pub use store::{DocId, Indexed, MAX_TEXT, Scanned, Store};
+pub use store::{DocId, Indexed, MAX_EXCERPT, MAX_EXTRA, MAX_TEXT, MAX_TITLE, MAX_URL, Scanned, Store};
 pub use terms::Terms;

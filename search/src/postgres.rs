@@ -10,8 +10,9 @@ use sqlx::{PgConnection, PgPool, Row, SqlStr};
 
 use crate::audience::Audience;
 use crate::document::Document;
-use crate::error::Result;
+use crate::error::{Result, corrupt};
 use crate::id::{EntityId, Surface, Tag};
+use crate::language::Language;
 use crate::source::Source;
 use crate::store::{DocId, Indexed, Scanned, Store};
 use crate::terms::Terms;
@@ -35,12 +36,16 @@ fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
     Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
 }
 
+/// As many characters as [`MAX_EXCERPT`](crate::MAX_EXCERPT) has bytes: never less.
+const EXCERPT: i32 = 64 * 1024;
+
 /// Between the tags of one document: an array of arrays would lose which tag is whose. No tag holds a control character.
 const BETWEEN_TAGS: &str = "\u{1f}";
 
 impl Store for Postgres {
     type Connection = PgConnection;
 
+    // A document that is replaced draws an identity value all the same and drops it: the ids in use lie scattered.
     async fn upsert(&self, conn: &mut PgConnection, documents: &[Indexed]) -> Result<()> {
         sqlx::query(
             r#"
@@ -125,7 +130,7 @@ impl Store for Postgres {
         let (sees_everything, tags) = parameters(audience);
         sqlx::query(
             r#"
-            SELECT doc_id, surface, entity_id, audience_tags, terms, language, recency_at, title, body, url, extra
+            SELECT doc_id, surface, entity_id, audience_tags, terms, language, recency_at, title, left(body, $4) AS body, url, extra
             FROM search_document
             WHERE doc_id = ANY($3) AND ($1 OR audience_tags && $2)
             "#,
@@ -133,6 +138,7 @@ impl Store for Postgres {
         .bind(sees_everything)
         .bind(tags)
         .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+        .bind(EXCERPT)
         .fetch_all(conn)
         .await?
         .iter()
@@ -151,12 +157,12 @@ fn parameters(audience: &Audience) -> (bool, Vec<&str>) {
 }
 
 fn indexed(row: &PgRow) -> Result<Indexed> {
-    let surface = Surface::new(row.try_get::<&str, _>("surface")?)?;
-    let entity_id = EntityId::new(row.try_get::<&str, _>("entity_id")?)?;
+    let surface = corrupt("surface", Surface::new(row.try_get::<&str, _>("surface")?))?;
+    let entity_id = corrupt("entity id", EntityId::new(row.try_get::<&str, _>("entity_id")?))?;
     let tags: Vec<String> = row.try_get("audience_tags")?;
     let document = Document {
-        audience: tags.into_iter().map(Tag::new).collect::<Result<_>>()?,
-        language: row.try_get::<&str, _>("language")?.parse()?,
+        audience: corrupt("audience tags", tags.into_iter().map(Tag::new).collect::<Result<_>>())?,
+        language: Language::from_stored(row.try_get("language")?),
         recency: row.try_get::<Option<DateTime<Utc>>, _>("recency_at")?,
         title: row.try_get("title")?,
         body: row.try_get("body")?,
@@ -177,7 +183,8 @@ impl Source for PgPool {
     }
 
     async fn begin(&self) -> Result<Self::Transaction> {
-        Ok(sqlx::Pool::begin(self).await?)
+        // Said outright: a database may have another default, under which writers who meet fail instead of taking turns.
+        Ok(self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
     }
 
     async fn begin_snapshot(&self) -> Result<Self::Transaction> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::audience::Audience;
 use crate::cursor::Cursor;
-use crate::document::{Document, Outcome};
+use crate::document::{Document, UpsertReport};
 use crate::error::{Error, Result};
 use crate::highlight::Highlighted;
 use crate::id::{EntityId, Surface};
@@ -31,44 +31,39 @@ impl<S: Store> Search<S> {
 
     /// Indexes a document, or replaces all of it.
     ///
-    /// No text makes it fail: what is too long is cut and reported.
+    /// No text makes it fail: what is too long is cut or left out, and reported.
     ///
     /// # Errors
     ///
     /// [`Error::Backend`] if the database fails.
     #[tracing::instrument(level = "debug", name = "search.upsert", skip_all, fields(surface = %document.surface))]
-    pub async fn upsert(&self, conn: &mut S::Connection, document: &Document) -> Result<Outcome> {
-        let (indexed, outcome) = Indexed::of(document);
+    pub async fn upsert(&self, conn: &mut S::Connection, document: &Document) -> Result<UpsertReport> {
+        let (indexed, report) = Indexed::of(document);
         self.store.upsert(conn, &[indexed]).await?;
-        Ok(outcome)
+        Ok(report)
     }
 
-    /// Indexes many documents at once, all or none, and returns an outcome for each.
+    /// Indexes many documents at once, all or none, and returns a report for each.
     ///
-    /// Of two with the same identity the later one counts. All of them are held in memory: a few hundred a call, in one
+    /// Of two with the same identity the later one counts. They are indexed in the order of surface and entity id, so that two
+    /// callers who index the same documents wait for each other instead of dead-locking. All of them are held in memory: a few hundred a call, in one
     /// transaction around all calls, is as fast as it gets.
     ///
     /// # Errors
     ///
     /// [`Error::Backend`] if the database fails.
     #[tracing::instrument(level = "debug", name = "search.upsert_many", skip_all, fields(documents = documents.len()))]
-    pub async fn upsert_many(&self, conn: &mut S::Connection, documents: &[Document]) -> Result<Vec<Outcome>> {
-        let mut places = BTreeMap::new();
-        let mut distinct: Vec<Indexed> = Vec::with_capacity(documents.len());
-        let mut outcomes = Vec::with_capacity(documents.len());
+    pub async fn upsert_many(&self, conn: &mut S::Connection, documents: &[Document]) -> Result<Vec<UpsertReport>> {
+        let mut distinct = BTreeMap::new();
+        let mut reports = Vec::with_capacity(documents.len());
         for document in documents {
-            let (indexed, outcome) = Indexed::of(document);
-            outcomes.push(outcome);
-            match places.entry((&document.surface, &document.entity_id)) {
-                std::collections::btree_map::Entry::Occupied(place) => distinct[*place.get()] = indexed,
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    place.insert(distinct.len());
-                    distinct.push(indexed);
-                }
-            }
+            let (indexed, report) = Indexed::of(document);
+            reports.push(report);
+            distinct.insert((&document.surface, &document.entity_id), indexed);
         }
+        let distinct: Vec<Indexed> = distinct.into_values().collect();
         self.store.upsert(conn, &distinct).await?;
-        Ok(outcomes)
+        Ok(reports)
     }
 
     /// Removes a document; answers whether there was one.
@@ -136,7 +131,7 @@ impl<S: Store> Search<S> {
             if let Some(indexed) = documents.remove(&position.doc_id)
                 && is_match(&indexed, query, mode, &mut words)?
             {
-                hits.push(hit(indexed, position.score, &mut words));
+                hits.push(hit(indexed, position.score, &mut words, page.len()));
             }
         }
         let last = page.last().filter(|_| has_more);
@@ -158,11 +153,11 @@ fn is_match(indexed: &Indexed, query: &Query, mode: MatchMode, words: &mut Words
     Ok(query.allows(&indexed.document.surface) && words.judge(&found).matches(mode))
 }
 
-fn hit(indexed: Indexed, score: f32, words: &mut Words) -> Hit {
+fn hit(indexed: Indexed, score: f32, words: &mut Words, hits: usize) -> Hit {
     let document = indexed.document;
     Hit {
         title: Highlighted::of(&document.title, document.language, words),
-        snippet: Highlighted::snippet(&document.body, document.language, words),
+        snippet: Highlighted::snippet(&document.body, document.language, words, hits),
         surface: document.surface,
         entity_id: document.entity_id,
         score,

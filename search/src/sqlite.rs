@@ -10,8 +10,9 @@ use sqlx::{Connection, Row, SqlStr, SqliteConnection, SqlitePool};
 
 use crate::audience::Audience;
 use crate::document::Document;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, corrupt};
 use crate::id::{EntityId, Surface, Tag};
+use crate::language::Language;
 use crate::source::Source;
 use crate::store::{DocId, Indexed, Scanned, Store};
 use crate::terms::Terms;
@@ -31,6 +32,9 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
 fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
     Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
 }
+
+/// As many characters as [`MAX_EXCERPT`](crate::MAX_EXCERPT) has bytes: never less.
+const EXCERPT: i32 = 64 * 1024;
 
 impl Store for Sqlite {
     type Connection = SqliteConnection;
@@ -94,7 +98,8 @@ impl Store for Sqlite {
         let (sees_everything, tags) = parameters(audience);
         sqlx::query(
             r#"
-            SELECT doc_id, surface, entity_id, audience_tags, terms, language, recency_at, title, body, url, extra
+            SELECT doc_id, surface, entity_id, audience_tags, terms, language, recency_at, title, substr(body, 1, $4) AS body,
+                url, extra
             FROM search_document
             WHERE doc_id IN (SELECT value FROM json_each($3))
                 AND ($1 OR EXISTS (
@@ -107,6 +112,7 @@ impl Store for Sqlite {
         .bind(sees_everything)
         .bind(tags)
         .bind(json(ids.iter().map(|id| id.0)))
+        .bind(EXCERPT)
         .fetch_all(conn)
         .await?
         .iter()
@@ -153,17 +159,18 @@ fn json<T: Into<serde_json::Value>>(values: impl Iterator<Item = T>) -> String {
 }
 
 fn tags(json: &str) -> Result<Vec<std::borrow::Cow<'_, str>>> {
-    serde_json::from_str(json).map_err(|_| Error::Corrupt { what: "audience tags" })
+    corrupt("audience tags", serde_json::from_str(json))
 }
 
 fn indexed(row: &SqliteRow) -> Result<Indexed> {
-    let surface = Surface::new(row.try_get::<&str, _>("surface")?)?;
-    let entity_id = EntityId::new(row.try_get::<&str, _>("entity_id")?)?;
+    let surface = corrupt("surface", Surface::new(row.try_get::<&str, _>("surface")?))?;
+    let entity_id = corrupt("entity id", EntityId::new(row.try_get::<&str, _>("entity_id")?))?;
+    let tags = tags(row.try_get("audience_tags")?)?;
     let recency = row.try_get::<Option<i64>, _>("recency_at")?;
     let recency = recency.map(|at| DateTime::from_timestamp_micros(at).ok_or(Error::Corrupt { what: "recency" }));
     let document = Document {
-        audience: tags(row.try_get("audience_tags")?)?.into_iter().map(Tag::new).collect::<Result<_>>()?,
-        language: row.try_get::<&str, _>("language")?.parse()?,
+        audience: corrupt("audience tags", tags.into_iter().map(Tag::new).collect::<Result<_>>())?,
+        language: Language::from_stored(row.try_get("language")?),
         recency: recency.transpose()?,
         title: row.try_get("title")?,
         body: row.try_get("body")?,

@@ -3,13 +3,25 @@
 use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
 
 use crate::audience::Audience;
-use crate::document::{Document, Outcome};
+use crate::document::{Document, UpsertReport};
 use crate::error::Result;
 use crate::id::{EntityId, Surface};
 use crate::terms::Terms;
 
 /// The most text of a document that is kept, title and body together, in bytes.
 pub const MAX_TEXT: usize = 512 * 1024;
+
+/// The longest title that is kept, in bytes: every hit shows all of it.
+pub const MAX_TITLE: usize = 4 * 1024;
+
+/// The longest URL that is kept, in bytes. Half of one would lead elsewhere: a longer one is left out.
+pub const MAX_URL: usize = 2 * 1024;
+
+/// The longest extra text that is kept, in bytes. Half of one would make no sense: a longer one is left out.
+pub const MAX_EXTRA: usize = 64 * 1024;
+
+/// How much of a body a search reads for its snippet, in bytes.
+pub const MAX_EXCERPT: usize = 64 * 1024;
 
 /// What a backend promises. Users call [`Search`](crate::Search) instead.
 ///
@@ -27,7 +39,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Adds documents or replaces those of the same surface and entity id, which keep their [`DocId`].
     ///
-    /// No two of `documents` have the same identity. New documents get ascending ids in the order given.
+    /// `documents` come in ascending order of surface and entity id, no two the same: rows are locked, and new ones get their
+    /// ids, in that order.
     fn upsert(&self, conn: &mut Self::Connection, documents: &[Indexed]) -> impl Future<Output = Result<()>> + Send;
 
     /// Removes a document; answers whether there was one.
@@ -47,7 +60,8 @@ pub trait Store: Send + Sync + 'static {
         each: &mut (dyn FnMut(Scanned<'_>) + Send),
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Returns those of `ids` that exist and that `audience` may see at the time of this call, in any order.
+    /// Returns those of `ids` that exist and that `audience` may see at the time of this call, in any order. Bodies may be
+    /// cut beyond [`MAX_EXCERPT`].
     fn documents(
         &self,
         conn: &mut Self::Connection,
@@ -83,12 +97,14 @@ pub struct Indexed {
 }
 
 impl Indexed {
-    /// Cuts what is too long, replaces what PostgreSQL cannot hold (NUL becomes U+FFFD, years leave 1 to 9999 no more), and
+    /// Cuts or leaves out what is too long, replaces what PostgreSQL cannot hold (NUL becomes U+FFFD, years leave 1 to 9999 no more), and
     /// analyzes the rest.
-    pub(crate) fn of(document: &Document) -> (Self, Outcome) {
-        let (title, cut_of_title) = fit(&document.title, MAX_TEXT);
+    pub(crate) fn of(document: &Document) -> (Self, UpsertReport) {
+        let (title, cut_of_title) = fit(&document.title, MAX_TITLE);
         let (body, cut_of_body) = fit(&document.body, MAX_TEXT - title.len());
         let (terms, cut_words) = Terms::of(&title, &body, document.language);
+        let (url, dropped_url) = whole(document.url.as_deref(), MAX_URL);
+        let (extra, dropped_extra) = whole(document.extra.as_deref(), MAX_EXTRA);
         let document = Document {
             surface: document.surface.clone(),
             entity_id: document.entity_id.clone(),
@@ -97,10 +113,11 @@ impl Indexed {
             language: document.language,
             audience: document.audience.clone(),
             recency: document.recency.map(within_years),
-            url: document.url.as_deref().map(without_nul),
-            extra: document.extra.as_deref().map(without_nul),
+            url,
+            extra,
         };
-        (Self { document, terms }, Outcome { cut_bytes: cut_of_title + cut_of_body, cut_words })
+        let cut_bytes = cut_of_title + cut_of_body;
+        (Self { document, terms }, UpsertReport { cut_bytes, cut_words, dropped_url, dropped_extra })
     }
 }
 
@@ -110,6 +127,13 @@ fn fit(text: &str, room: usize) -> (String, usize) {
     let clean = without_nul(kept);
     let end = clean.floor_char_boundary(room);
     (clean[..end].to_owned(), text.len() - kept.len() + clean.len() - end)
+}
+
+/// Returns the text if it fits, and whether it was dropped.
+fn whole(text: Option<&str>, room: usize) -> (Option<String>, bool) {
+    let kept = text.filter(|text| text.len() <= room).map(without_nul).filter(|text| text.len() <= room);
+    let is_dropped = text.is_some() && kept.is_none();
+    (kept, is_dropped)
 }
 
 fn without_nul(text: &str) -> String {
@@ -129,19 +153,31 @@ fn within_years(at: DateTime<Utc>) -> DateTime<Utc> {
 mod tests {
     use super::*;
 
-    fn indexed(title: String, body: String) -> (Indexed, Outcome) {
+    fn indexed(title: String, body: String) -> (Indexed, UpsertReport) {
         let document = Document::new(Surface::FEED, EntityId::new("1").unwrap()).title(title).body(body);
         Indexed::of(&document)
     }
 
     #[test]
     fn what_is_cut_is_reported() {
-        let (kept, outcome) = indexed("title".to_owned(), "é".repeat(5 << 20));
+        let (kept, report) = indexed("title".to_owned(), "é".repeat(5 << 20));
         assert_eq!(kept.document.title.len() + kept.document.body.len(), MAX_TEXT - 1);
-        assert_eq!(outcome.cut_bytes, (10 << 20) - (MAX_TEXT - 5 - 1));
-        let (kept, outcome) = indexed("t".repeat(MAX_TEXT), "body".to_owned());
-        assert_eq!((kept.document.body.as_str(), outcome.cut_bytes), ("", 4));
+        assert_eq!(report.cut_bytes, (10 << 20) - (MAX_TEXT - 5 - 1));
+        let (kept, report) = indexed("t".repeat(MAX_TITLE + 7), "body".to_owned());
+        assert_eq!((kept.document.title.len(), kept.document.body.as_str(), report.cut_bytes), (MAX_TITLE, "body", 7));
         assert!(indexed("title".to_owned(), "body".to_owned()).1.is_complete());
+    }
+
+    #[test]
+    fn what_makes_no_sense_in_parts_is_left_out_and_reported() {
+        let of = |url: String, extra: String| {
+            Indexed::of(&Document::new(Surface::FEED, EntityId::new("1").unwrap()).url(url).extra(extra))
+        };
+        let (kept, report) = of("u".repeat(MAX_URL), "é".repeat(MAX_EXTRA / 2));
+        assert!(report.is_complete() && kept.document.url.is_some() && kept.document.extra.is_some());
+        let (kept, report) = of("u".repeat(MAX_URL + 1), "\0".repeat(MAX_EXTRA / 2));
+        assert_eq!((kept.document.url, kept.document.extra), (None, None));
+        assert!(report.dropped_url && report.dropped_extra && !report.is_complete());
     }
 
     #[test]

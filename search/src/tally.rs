@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::bm25::{Frequency, Length, Statistics, Weights};
 use crate::cursor::Position;
-use crate::error::Result;
+use crate::error::{Result, corrupt};
 use crate::id::Surface;
 use crate::query::{MatchMode, Query, Verdict, Words};
 use crate::store::{DocId, Scanned};
@@ -68,7 +68,7 @@ impl<'a> Tally<'a> {
         if let Some(at) = self.surfaces.iter().position(|surface| surface.as_str() == name) {
             return Ok(at);
         }
-        self.surfaces.push(name.parse()?);
+        self.surfaces.push(corrupt("surface", Surface::new(name))?);
         Ok(self.surfaces.len() - 1)
     }
 

@@ -34,6 +34,11 @@ impl Terms {
         &self.0
     }
 
+    /// Answers whether this release would make them of the same text; if not, indexing the document again finds it better.
+    pub fn is_current(&self) -> bool {
+        TermsRef::parse(&self.0).is_ok_and(|terms| terms.generation == GENERATION)
+    }
+
     /// Reads the bytes of [`Terms::as_bytes`] back.
     ///
     /// # Errors
@@ -48,6 +53,7 @@ impl Terms {
 /// Encoded terms, borrowed from a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TermsRef<'a> {
+    pub(crate) generation: u8,
     pub(crate) language: Language,
     pub(crate) length: Length,
     entries: &'a [u8],
@@ -56,10 +62,13 @@ pub(crate) struct TermsRef<'a> {
 impl<'a> TermsRef<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
         match *bytes {
-            [FORMAT, _generation, language, length, ref entries @ ..] => {
-                let language = Language::from_byte(language).ok_or(Error::Corrupt { what: "terms" })?;
-                Ok(Self { language, length: Length::from_byte(length), entries })
-            }
+            [FORMAT, generation, language, length, ref entries @ ..] => Ok(Self {
+                generation,
+                // A newer release may know more languages than this one: its documents must not fail everybody's search.
+                language: Language::from_byte(language).unwrap_or(Language::Other),
+                length: Length::from_byte(length),
+                entries,
+            }),
             _ => Err(Error::Corrupt { what: "terms" }),
         }
     }
@@ -182,6 +191,15 @@ mod tests {
             assert!(matches!(Terms::from_bytes(bytes[..cut].to_vec()), Err(Error::Corrupt { what: "terms" })), "{cut}");
         }
         assert!(Terms::from_bytes(vec![9, 1, 1, 0]).is_err());
-        assert!(Terms::from_bytes(vec![1, 1, 99, 0]).is_err());
+    }
+
+    #[test]
+    fn another_release_may_know_other_languages_and_words() {
+        assert!(Terms::of("boat", "", Language::English).0.is_current());
+        let mut bytes = Terms::of("boat", "", Language::English).0.as_bytes().to_vec();
+        bytes[1..3].copy_from_slice(&[GENERATION + 1, 99]);
+        let read = TermsRef::parse(&bytes).unwrap();
+        assert_eq!((read.generation, read.language), (GENERATION + 1, Language::Other));
+        assert!(!Terms::from_bytes(bytes).unwrap().is_current());
     }
 }

@@ -154,7 +154,7 @@ fn expected(operations: &[Operation]) -> Vec<(Answer, usize)> {
     for operation in operations {
         match operation {
             Operation::Upsert(text) => oracle.upsert(text),
-            Operation::UpsertMany(texts) => texts.iter().for_each(|text| oracle.upsert(text)),
+            Operation::UpsertMany(texts) => oracle.upsert_many(texts),
             Operation::Remove { surface, id } => oracle.remove(*surface, *id),
             Operation::Search(question) => answers.push((oracle.answer(question), question.limit)),
         }

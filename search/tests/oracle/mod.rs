@@ -28,6 +28,13 @@ impl Oracle {
         self.documents.insert(place, text.clone());
     }
 
+    /// New documents get their places in the order of surface and id, as bytes; of two that are the same the later counts.
+    pub(crate) fn upsert_many(&mut self, texts: &[Text]) {
+        let key = |text: &Text| (SURFACES[text.surface].to_string(), IDS[text.id]);
+        let distinct: BTreeMap<_, _> = texts.iter().map(|text| (key(text), text)).collect();
+        distinct.values().for_each(|text| self.upsert(text));
+    }
+
     pub(crate) fn remove(&mut self, surface: usize, id: usize) {
         self.documents.retain(|_, text| (text.surface, text.id) != (surface, id));
     }
