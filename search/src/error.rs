@@ -51,7 +51,7 @@ impl Error {
     }
 }
 
-/// What is read from the database is not what a caller passed: nobody is to blame a request for it.
+/// What a row holds is never the caller's fault: no host may answer it as a bad request.
 pub(crate) fn corrupt<T, E>(what: &'static str, parsed: Result<T, E>) -> Result<T> {
     parsed.map_err(|_| Error::Corrupt { what })
 }

@@ -181,7 +181,7 @@ mod tests {
         let at = |place: usize, hits: usize| {
             let text = format!("{} boat {}", "é ".repeat(place / 3), "filler ".repeat(100));
             let snippet = Highlighted::snippet(&text, Language::English, &mut words("boat"), hits);
-            assert!(snippet.text.starts_with('…') == !snippet.marks.is_empty());
+            assert_ne!(snippet.text.starts_with('…'), snippet.marks.is_empty());
             !snippet.marks.is_empty()
         };
         assert!(at(MAX_EXCERPT - 100, 1) && !at(MAX_EXCERPT + 100, 1));

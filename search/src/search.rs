@@ -87,7 +87,7 @@ impl<S: Store> Search<S> {
     ///
     /// * [`Error::QueryTooLong`] above [`MAX_QUERY`](crate::MAX_QUERY) bytes; no other text is an error.
     /// * [`Error::CursorForeign`] if the cursor belongs to another query.
-    /// * [`Error::Corrupt`] if a newer release wrote to the index.
+    /// * [`Error::Corrupt`] if a stored document is damaged, or of a format that only a newer release knows.
     /// * [`Error::Backend`] if the database fails.
     #[tracing::instrument(level = "debug", name = "search.search", skip_all)]
     pub async fn search(&self, conn: &mut S::Connection, query: &Query, audience: &Audience) -> Result<Results> {

@@ -32,7 +32,9 @@ impl Oracle {
     pub(crate) fn upsert_many(&mut self, texts: &[Text]) {
         let key = |text: &Text| (SURFACES[text.surface].to_string(), IDS[text.id]);
         let distinct: BTreeMap<_, _> = texts.iter().map(|text| (key(text), text)).collect();
-        distinct.values().for_each(|text| self.upsert(text));
+        for text in distinct.into_values() {
+            self.upsert(text);
+        }
     }
 
     pub(crate) fn remove(&mut self, surface: usize, id: usize) {
