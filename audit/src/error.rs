@@ -60,5 +60,5 @@ impl From<sqlx::Error> for Error {
 fn is_retryable(error: &sqlx::Error) -> bool {
     let Some(code) = error.as_database_error().and_then(sqlx::error::DatabaseError::code) else { return false };
     matches!(&*code, "40001" | "40P01")
-        || code.parse().is_ok_and(|code: u32| code < 40_000 && matches!(code & 0xff, 5 | 6))
+        || code.len() < 5 && code.parse().is_ok_and(|code: u32| matches!(code & 0xff, 5 | 6))
 }

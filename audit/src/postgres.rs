@@ -193,7 +193,7 @@ impl Source for PgPool {
     }
 
     async fn begin(&self) -> Result<Self::Transaction> {
-        Ok(PgPool::begin(self).await?)
+        Ok(self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
     }
 
     async fn begin_snapshot(&self) -> Result<Self::Transaction> {

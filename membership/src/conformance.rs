@@ -42,7 +42,9 @@ macro_rules! __laws {
             of_two_owners_leaving_at_once_one_stays
             concurrent_adds_create_one_row
             a_held_membership_makes_a_ban_wait
-            on_a_bare_connection_a_refused_verb_leaves_nothing
+            on_a_bare_connection_a_verb_stands_alone
+            a_snapshot_that_is_committed_changes_nothing
+            an_end_is_kept_by_set_role_and_replaced_by_add
             after_a_refusal_the_transaction_is_usable
             ids_are_compared_as_bytes
             pages_return_each_member_once
@@ -166,7 +168,7 @@ pub async fn an_expired_member_is_a_member_nowhere<H: Harness>(harness: &H) {
     let (membership, source) = (membership(harness), harness.source());
     let mut tx = source.begin().await.unwrap();
     let ada = user("ada");
-    let expired = owner().until(Utc::now() - TimeDelta::hours(1));
+    let expired = owner().until(Utc::now() - TimeDelta::hours(1)).unwrap();
     let added = membership.add(&mut tx, &ada, &chess(), &expired, &by()).await.unwrap();
     assert!(!added.after().is_active());
     assert!(!membership.is_member(&mut tx, &ada, &chess()).await.unwrap());
@@ -180,7 +182,7 @@ pub async fn an_expired_member_is_a_member_nowhere<H: Harness>(harness: &H) {
     let joined = membership.join(&mut tx, &ada, &chess()).await.unwrap();
     assert_eq!((joined.after().role(), joined.after().expires_at()), (&role("member"), None));
     let later = Utc::now() + TimeDelta::hours(1);
-    membership.add(&mut tx, &ada, &chess(), &Grant::new(role("member")).until(later), &by()).await.unwrap();
+    membership.add(&mut tx, &ada, &chess(), &Grant::new(role("member")).until(later).unwrap(), &by()).await.unwrap();
     assert!(membership.is_member(&mut tx, &ada, &chess()).await.unwrap());
 }
 
@@ -200,7 +202,7 @@ pub async fn a_former_owner_who_rejoins_holds_the_default_role<H: Harness>(harne
 pub async fn an_expired_owner_does_not_count_as_an_owner<H: Harness>(harness: &H) {
     let (membership, source) = (membership(harness), harness.source());
     let mut tx = source.begin().await.unwrap();
-    let expired = owner().until(Utc::now() - TimeDelta::hours(1));
+    let expired = owner().until(Utc::now() - TimeDelta::hours(1)).unwrap();
     membership.add(&mut tx, &user("ada"), &chess(), &expired, &by()).await.unwrap();
     membership.add(&mut tx, &user("bob"), &chess(), &owner(), &by()).await.unwrap();
     assert!(matches!(membership.leave(&mut tx, &user("bob"), &chess()).await, Err(Error::LastOwner)));
@@ -214,7 +216,7 @@ pub async fn the_last_owner_stays<H: Harness>(harness: &H) {
     membership.add(&mut tx, &ada, &scope, &owner(), &by()).await.unwrap();
     membership.join(&mut tx, &user("bob"), &scope).await.unwrap();
     let member = Grant::new(role("member"));
-    let expired = owner().until(Utc::now() - TimeDelta::hours(1));
+    let expired = owner().until(Utc::now() - TimeDelta::hours(1)).unwrap();
     for refused in [
         membership.leave(&mut tx, &ada, &scope).await,
         membership.remove(&mut tx, &ada, &scope, &by()).await,
@@ -309,18 +311,46 @@ pub async fn a_held_membership_makes_a_ban_wait<H: Harness>(harness: &H) {
 }
 
 /// Without a transaction a verb stands alone: refused, it wrote nothing; done, it is there for all.
-pub async fn on_a_bare_connection_a_refused_verb_leaves_nothing<H: Harness>(harness: &H) {
+pub async fn on_a_bare_connection_a_verb_stands_alone<H: Harness>(harness: &H) {
     let (membership, source) = (membership(harness), harness.source());
-    let mut tx = source.begin().await.unwrap();
-    membership.add(&mut tx, &user("ada"), &chess(), &owner(), &by()).await.unwrap();
-    source.commit(tx).await.unwrap();
     let mut conn = source.acquire().await.unwrap();
+    membership.add(&mut conn, &user("ada"), &chess(), &owner(), &by()).await.unwrap();
     assert!(matches!(membership.leave(&mut conn, &user("ada"), &chess()).await, Err(Error::LastOwner)));
     assert!(matches!(membership.leave(&mut conn, &user("bob"), &chess()).await, Err(Error::NotMember)));
-    assert!(membership.is_member(&mut conn, &user("ada"), &chess()).await.unwrap());
-    assert!(!membership.is_member(&mut conn, &user("bob"), &chess()).await.unwrap());
+    let mut other = source.acquire().await.unwrap();
+    assert!(membership.is_member(&mut other, &user("ada"), &chess()).await.unwrap());
+    assert!(!membership.is_member(&mut other, &user("bob"), &chess()).await.unwrap());
     membership.join(&mut conn, &user("bob"), &chess()).await.unwrap();
-    assert!(membership.is_member(&mut conn, &user("bob"), &chess()).await.unwrap());
+    assert!(membership.is_member(&mut other, &user("bob"), &chess()).await.unwrap());
+}
+
+/// Committing a transaction that only read takes nothing back that others committed meanwhile.
+pub async fn a_snapshot_that_is_committed_changes_nothing<H: Harness>(harness: &H) {
+    let (membership, source) = (membership(harness), harness.source());
+    let mut snapshot = source.begin_snapshot().await.unwrap();
+    assert!(!membership.is_member(&mut snapshot, &user("ada"), &chess()).await.unwrap());
+    let mut tx = source.begin().await.unwrap();
+    membership.join(&mut tx, &user("ada"), &chess()).await.unwrap();
+    source.commit(tx).await.unwrap();
+    source.commit(snapshot).await.unwrap();
+    let mut conn = source.acquire().await.unwrap();
+    assert!(membership.is_member(&mut conn, &user("ada"), &chess()).await.unwrap());
+}
+
+/// An end is kept to the microsecond everywhere: granting the same again changes nothing. `set_role` keeps it, `add` does not.
+pub async fn an_end_is_kept_by_set_role_and_replaced_by_add<H: Harness>(harness: &H) {
+    let (membership, source) = (membership(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    let (ada, scope) = (user("ada"), chess());
+    let grant = Grant::new(role("member")).until(Utc::now() + TimeDelta::nanoseconds(3_600_000_000_123)).unwrap();
+    let added = membership.add(&mut tx, &ada, &scope, &grant, &by()).await.unwrap();
+    let ends = added.after().expires_at();
+    assert!(ends.is_some());
+    assert!(membership.add(&mut tx, &ada, &scope, &grant, &by()).await.unwrap().is_unchanged());
+    let promoted = membership.set_role(&mut tx, &ada, &scope, &role("admin"), &by()).await.unwrap();
+    assert_eq!((promoted.before().unwrap().expires_at(), promoted.after().expires_at()), (ends, ends));
+    let endless = membership.add(&mut tx, &ada, &scope, &Grant::new(role("admin")), &by()).await.unwrap();
+    assert_eq!((endless.before().unwrap().expires_at(), endless.after().expires_at()), (ends, None));
 }
 
 /// A refusal is a value: the next verb in the same transaction works, and it commits.

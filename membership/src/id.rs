@@ -133,6 +133,13 @@ impl TryFrom<&str> for ScopeType {
     }
 }
 
+impl std::str::FromStr for ScopeType {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
 impl fmt::Display for ScopeType {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)

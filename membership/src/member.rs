@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Utc};
 
 use crate::{Error, Reason, Result, Role, Scope, Standing, UserId};
 
@@ -148,11 +148,16 @@ impl Grant {
         Self { role, expires_at: None }
     }
 
-    /// Ends the membership by itself at that moment, by the database's clock.
-    #[must_use]
-    pub fn until(mut self, expires_at: DateTime<Utc>) -> Self {
-        self.expires_at = Some(expires_at);
-        self
+    /// Ends the membership by itself at that moment, by the database's clock, to the microsecond.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] outside the years 1970 to 9999, which every backend can hold.
+    pub fn until(mut self, expires_at: DateTime<Utc>) -> Result<Self> {
+        if !(1970..=9999).contains(&expires_at.year()) {
+            return Err(Error::Invalid { what: "expiry", problem: "must lie in the years 1970 to 9999" });
+        }
+        self.expires_at = Some(expires_at.trunc_subsecs(6));
+        Ok(self)
     }
 }
 

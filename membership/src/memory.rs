@@ -1,77 +1,43 @@
 //! The backend in memory: the executable specification, and the one for unit tests.
+//!
+//! One writer at a time, readers see what was committed, a dropped transaction is a rollback.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex as WriterLock, OwnedMutexGuard};
 
-use crate::{Member, Result, Role, Scope, Source, Standing, Store, UserId, Write, Written};
+use crate::{Error, Member, Result, Scope, Source, Standing, Store, UserId, Write, Written};
 
 /// Keeps memberships in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory;
 
-/// What one transaction or reader sees.
-#[derive(Clone, Debug, Default)]
-pub struct Connection {
-    rows: BTreeMap<(Scope, UserId), Row>,
-}
-
-#[derive(Clone, Debug)]
-struct Row {
-    standing: Standing,
-    version: i64,
-}
-
-/// A database in memory: one writer at a time, readers see what was committed, drop is rollback.
-#[derive(Clone, Debug, Default)]
-pub struct Database {
-    committed: Arc<Mutex<Connection>>,
-    writer: Arc<WriterLock<()>>,
-}
-
-/// A transaction on a [`Database`]; dropping it rolls it back.
-#[derive(Debug)]
-pub struct Transaction {
-    working: Connection,
-    _writer: Option<OwnedMutexGuard<()>>,
-}
-
 impl Store for Memory {
     type Connection = Connection;
 
     async fn find(&self, conn: &mut Connection, user: &UserId, scope: &Scope) -> Result<Option<Member>> {
-        let row = conn.rows.get(&(scope.clone(), user.clone()));
-        Ok(row.map(|row| member(user, scope, row, Utc::now())))
+        let key = (scope.clone(), user.clone());
+        Ok(conn.read(|rows| rows.get(&key).map(|row| row.member(&key, Utc::now()))))
     }
 
     async fn hold(&self, conn: &mut Connection, user: &UserId, scope: &Scope) -> Result<Option<Member>> {
-        // The transaction is the only writer already.
+        // A transaction that may write is the only one: nobody can change the row before it ends.
         self.find(conn, user, scope).await
     }
 
     async fn write(&self, conn: &mut Connection, write: &Write<'_>) -> Result<Written> {
-        let at = Utc::now();
-        let key = (write.scope.clone(), write.user.clone());
-        if conn.rows.get(&key).map(|row| row.version) != write.expected {
-            return Ok(Written::Stale);
-        }
-        if !write.needs_other_owner.is_empty()
-            && !conn.has_other_owner(write.user, write.scope, write.needs_other_owner, at)
-        {
-            return Ok(Written::LastOwner);
-        }
-        let version = write.expected.unwrap_or(0) + 1;
-        conn.rows.insert(key, Row { standing: write.standing.clone(), version });
-        Ok(Written::Done { version, at })
+        conn.write(|rows| written(rows, write)).await
     }
 
     async fn list_by_user(&self, conn: &mut Connection, user: &UserId) -> Result<Vec<Member>> {
-        let now = Utc::now();
-        let own = conn.rows.iter().filter(|((_, other), _)| other == user);
-        Ok(own.map(|((scope, user), row)| member(user, scope, row, now)).collect())
+        let of_user = |rows: &Rows| {
+            let own = rows.iter().filter(|((_, other), _)| other == user);
+            own.map(|(key, row)| row.member(key, Utc::now())).collect()
+        };
+        Ok(conn.read(of_user))
     }
 
     async fn list_by_scope(
@@ -81,69 +47,162 @@ impl Store for Memory {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Vec<Member>> {
-        Ok(conn
-            .active(scope, Utc::now())
-            .filter(|member| after.is_none_or(|after| member.user() > after))
-            .take(limit as usize)
-            .collect())
+        let is_next = |member: &Member| after.is_none_or(|after| member.user() > after);
+        Ok(conn.read(|rows| active(rows, scope, Utc::now()).filter(is_next).take(limit as usize).collect()))
     }
 }
 
-impl Connection {
-    fn active(&self, scope: &Scope, now: DateTime<Utc>) -> impl Iterator<Item = Member> {
-        let rows = self.rows.iter().filter(move |((other, _), _)| other == scope);
-        rows.map(move |((scope, user), row)| member(user, scope, row, now)).filter(Member::is_active)
-    }
+/// By scope and user: the order of a listing.
+type Rows = BTreeMap<(Scope, UserId), Row>;
 
-    fn has_other_owner(&self, user: &UserId, scope: &Scope, roles: &[Role], now: DateTime<Utc>) -> bool {
-        self.active(scope, now).any(|member| member.user() != user && roles.contains(member.role()))
+#[derive(Clone, Debug)]
+struct Row {
+    standing: Standing,
+    version: i64,
+}
+
+impl Row {
+    fn member(&self, (scope, user): &(Scope, UserId), read_at: DateTime<Utc>) -> Member {
+        Member::new(user.clone(), scope.clone(), self.standing.clone(), self.version, read_at)
     }
 }
 
-fn member(user: &UserId, scope: &Scope, row: &Row, now: DateTime<Utc>) -> Member {
-    Member::new(user.clone(), scope.clone(), row.standing.clone(), row.version, now)
+fn written(rows: &mut Rows, write: &Write<'_>) -> Written {
+    let (key, at) = ((write.scope.clone(), write.user.clone()), Utc::now());
+    if rows.get(&key).map(|row| row.version) != write.expected {
+        return Written::Stale;
+    }
+    let is_other_owner =
+        |member: Member| member.user() != write.user && write.needs_other_owner.contains(member.role());
+    if !write.needs_other_owner.is_empty() && !active(rows, write.scope, at).any(is_other_owner) {
+        return Written::LastOwner;
+    }
+    let version = write.expected.unwrap_or(0) + 1;
+    rows.insert(key, Row { standing: write.standing.clone(), version });
+    Written::Done { version, at }
+}
+
+fn active<'a>(rows: &'a Rows, scope: &'a Scope, now: DateTime<Utc>) -> impl Iterator<Item = Member> + 'a {
+    let in_scope = rows.iter().filter(move |((other, _), _)| other == scope);
+    in_scope.map(move |(key, row)| row.member(key, now)).filter(Member::is_active)
+}
+
+/// A database in memory; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Database {
+    committed: Arc<Mutex<Rows>>,
+    writer: Arc<WriterLock<()>>,
 }
 
 impl Database {
-    fn read(&self) -> Connection {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn committed(&self) -> MutexGuard<'_, Rows> {
+        // Nothing panics while it holds the lock.
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connect(&self, view: View) -> Connection {
+        Connection { database: self.clone(), view }
     }
 }
 
 impl Source for Database {
     type Connection = Connection;
-    /// On a bare connection every verb would commit by itself; in memory that is a transaction of one's own.
-    type Guard = Transaction;
+    type Guard = Guard;
     type Transaction = Transaction;
 
-    async fn acquire(&self) -> Result<Transaction> {
-        self.begin_snapshot().await
+    async fn acquire(&self) -> Result<Guard> {
+        Ok(Guard(self.connect(View::Committed)))
     }
 
     async fn begin(&self) -> Result<Transaction> {
-        let writer = self.writer.clone().lock_owned().await;
-        Ok(Transaction { working: self.read(), _writer: Some(writer) })
+        let writer = Arc::clone(&self.writer).lock_owned().await;
+        let rows = self.committed().clone();
+        Ok(Transaction { conn: self.connect(View::Writing(rows)), _writer: Some(writer) })
     }
 
     async fn begin_snapshot(&self) -> Result<Transaction> {
-        Ok(Transaction { working: self.read(), _writer: None })
+        let rows = self.committed().clone();
+        Ok(Transaction { conn: self.connect(View::Snapshot(rows)), _writer: None })
     }
 
     async fn commit(&self, tx: Transaction) -> Result<()> {
-        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = tx.working;
+        if let View::Writing(rows) = tx.conn.view {
+            *self.committed() = rows;
+        }
         Ok(())
+    }
+}
+
+/// What [`Memory`] works on.
+#[derive(Debug)]
+pub struct Connection {
+    database: Database,
+    view: View,
+}
+
+#[derive(Debug)]
+enum View {
+    /// Outside a transaction: every call sees what is committed and commits by itself.
+    Committed,
+    /// In a transaction that reads.
+    Snapshot(Rows),
+    /// In a transaction that writes.
+    Writing(Rows),
+}
+
+impl Connection {
+    fn read<T>(&self, read: impl FnOnce(&Rows) -> T) -> T {
+        match &self.view {
+            View::Committed => read(&self.database.committed()),
+            View::Snapshot(rows) | View::Writing(rows) => read(rows),
+        }
+    }
+
+    async fn write<T>(&mut self, write: impl FnOnce(&mut Rows) -> T) -> Result<T> {
+        match &mut self.view {
+            View::Committed => {
+                let _writer = self.database.writer.lock().await;
+                Ok(write(&mut self.database.committed()))
+            }
+            View::Snapshot(_) => Err(Error::Backend("a snapshot cannot be written to".into())),
+            View::Writing(rows) => Ok(write(rows)),
+        }
+    }
+}
+
+/// A connection of a [`Database`], outside a transaction.
+#[derive(Debug)]
+pub struct Guard(Connection);
+
+/// A transaction of a [`Database`]; dropping it rolls it back.
+#[derive(Debug)]
+pub struct Transaction {
+    conn: Connection,
+    _writer: Option<OwnedMutexGuard<()>>,
+}
+
+impl Deref for Guard {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for Guard {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
     }
 }
 
 impl Deref for Transaction {
     type Target = Connection;
     fn deref(&self) -> &Connection {
-        &self.working
+        &self.conn
     }
 }
 
 impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.working
+        &mut self.conn
     }
 }

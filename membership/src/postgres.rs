@@ -8,7 +8,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row, SqlStr};
 
 use crate::{
-    Member, Reason, Result, Role, Scope, ScopeId, ScopeType, Source, Standing, State, Store, UserId, Write, Written,
+    Error, Member, Reason, Result, Role, Scope, ScopeId, ScopeType, Source, Standing, State, Store, UserId, Write,
+    Written,
 };
 
 /// Keeps memberships in PostgreSQL 15 or later.
@@ -239,14 +240,16 @@ fn done(row: &PgRow) -> Result<Written> {
 
 fn member(row: &PgRow) -> Result<Member> {
     let standing = Standing {
-        role: Role::new(row.try_get::<&str, _>("role")?)?,
+        role: Role::new(row.try_get::<&str, _>("role")?).map_err(|_| Error::Corrupt { what: "role" })?,
         state: State::try_from(row.try_get::<&str, _>("state")?)?,
         expires_at: row.try_get::<Option<DateTime<Utc>>, _>("expires_at")?,
     };
-    let scope_type = ScopeType::new(row.try_get::<&str, _>("scope_type")?)?;
-    let scope = Scope::new(scope_type, ScopeId::new(row.try_get::<&str, _>("scope_id")?)?);
-    let user = UserId::new(row.try_get::<&str, _>("user_id")?)?;
-    Ok(Member::new(user, scope, standing, row.try_get("version")?, row.try_get("read_at")?))
+    let scope_type =
+        ScopeType::new(row.try_get::<&str, _>("scope_type")?).map_err(|_| Error::Corrupt { what: "scope type" })?;
+    let scope_id =
+        ScopeId::new(row.try_get::<&str, _>("scope_id")?).map_err(|_| Error::Corrupt { what: "scope id" })?;
+    let user = UserId::new(row.try_get::<&str, _>("user_id")?).map_err(|_| Error::Corrupt { what: "user id" })?;
+    Ok(Member::new(user, Scope::new(scope_type, scope_id), standing, row.try_get("version")?, row.try_get("read_at")?))
 }
 
 impl Source for PgPool {
@@ -259,7 +262,7 @@ impl Source for PgPool {
     }
 
     async fn begin(&self) -> Result<Self::Transaction> {
-        Ok(sqlx::Pool::begin(self).await?)
+        Ok(self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
     }
 
     async fn begin_snapshot(&self) -> Result<Self::Transaction> {

@@ -15,9 +15,9 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// Lends a connection.
     fn acquire(&self) -> impl Future<Output = Result<Self::Guard>> + Send;
-    /// Begins a transaction that may write. On SQLite it takes the write lock at once.
+    /// Begins a transaction that may write. On PostgreSQL it is READ COMMITTED; on SQLite it takes the write lock at once.
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction>> + Send;
-    /// Begins a transaction that only reads and sees one moment throughout.
+    /// Begins a transaction that only reads and sees one moment throughout: that of its first read.
     fn begin_snapshot(&self) -> impl Future<Output = Result<Self::Transaction>> + Send;
     /// Commits.
     fn commit(&self, tx: Self::Transaction) -> impl Future<Output = Result<()>> + Send;

@@ -109,7 +109,9 @@ impl Store for Sqlite {
 }
 
 async fn insert(conn: &mut SqliteConnection, write: &Write<'_>) -> Result<Written> {
-    let row = sqlx::query(
+    // `fetch_all`, here and below: `fetch_optional` leaves the statement at its first row, and outside a transaction the error
+    // of the commit that comes after would be lost.
+    let rows = sqlx::query(
         r#"
         INSERT INTO memberships_membership
             (user_id, scope_type, scope_id, role, state, expires_at, version, changed_by, reason, created_at, changed_at)
@@ -126,13 +128,13 @@ async fn insert(conn: &mut SqliteConnection, write: &Write<'_>) -> Result<Writte
     .bind(write.standing.expires_at.map(|at| at.timestamp_micros()))
     .bind(write.by.actor().as_str())
     .bind(write.by.reason().map(Reason::as_str))
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    row.map_or(Ok(Written::Stale), |row| done(&row))
+    rows.first().map_or(Ok(Written::Stale), done)
 }
 
 async fn update(conn: &mut SqliteConnection, write: &Write<'_>, expected: i64) -> Result<Written> {
-    let row = sqlx::query(
+    let rows = sqlx::query(
         r#"
         UPDATE memberships_membership
         SET role = $5, state = $6, expires_at = $7, version = version + 1,
@@ -150,15 +152,15 @@ async fn update(conn: &mut SqliteConnection, write: &Write<'_>, expected: i64) -
     .bind(write.standing.expires_at.map(|at| at.timestamp_micros()))
     .bind(write.by.actor().as_str())
     .bind(write.by.reason().map(Reason::as_str))
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    row.map_or(Ok(Written::Stale), |row| done(&row))
+    rows.first().map_or(Ok(Written::Stale), done)
 }
 
 async fn update_guarded(conn: &mut SqliteConnection, write: &Write<'_>, expected: i64) -> Result<Written> {
     // One statement is alone on the database: nobody else can leave between the count and the write.
     let roles: Vec<&str> = write.needs_other_owner.iter().map(Role::as_str).collect();
-    let row = sqlx::query(
+    let rows = sqlx::query(
         r#"
         UPDATE memberships_membership
         SET role = $5, state = $6, expires_at = $7, version = version + 1,
@@ -184,10 +186,10 @@ async fn update_guarded(conn: &mut SqliteConnection, write: &Write<'_>, expected
     .bind(write.by.actor().as_str())
     .bind(write.by.reason().map(Reason::as_str))
     .bind(serde_json::json!(roles).to_string())
-    .fetch_optional(&mut *conn)
+    .fetch_all(&mut *conn)
     .await?;
-    match row {
-        Some(row) => done(&row),
+    match rows.first() {
+        Some(row) => done(row),
         None if version(conn, write).await? == Some(expected) => Ok(Written::LastOwner),
         None => Ok(Written::Stale),
     }
@@ -215,14 +217,22 @@ fn done(row: &SqliteRow) -> Result<Written> {
 
 fn member(row: &SqliteRow) -> Result<Member> {
     let standing = Standing {
-        role: Role::new(row.try_get::<&str, _>("role")?)?,
+        role: Role::new(row.try_get::<&str, _>("role")?).map_err(|_| Error::Corrupt { what: "role" })?,
         state: State::try_from(row.try_get::<&str, _>("state")?)?,
         expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(time).transpose()?,
     };
-    let scope_type = ScopeType::new(row.try_get::<&str, _>("scope_type")?)?;
-    let scope = Scope::new(scope_type, ScopeId::new(row.try_get::<&str, _>("scope_id")?)?);
-    let user = UserId::new(row.try_get::<&str, _>("user_id")?)?;
-    Ok(Member::new(user, scope, standing, row.try_get("version")?, time(row.try_get("read_at")?)?))
+    let scope_type =
+        ScopeType::new(row.try_get::<&str, _>("scope_type")?).map_err(|_| Error::Corrupt { what: "scope type" })?;
+    let scope_id =
+        ScopeId::new(row.try_get::<&str, _>("scope_id")?).map_err(|_| Error::Corrupt { what: "scope id" })?;
+    let user = UserId::new(row.try_get::<&str, _>("user_id")?).map_err(|_| Error::Corrupt { what: "user id" })?;
+    Ok(Member::new(
+        user,
+        Scope::new(scope_type, scope_id),
+        standing,
+        row.try_get("version")?,
+        time(row.try_get("read_at")?)?,
+    ))
 }
 
 fn time(micros: i64) -> Result<DateTime<Utc>> {

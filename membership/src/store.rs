@@ -13,7 +13,7 @@ use crate::{By, Member, Result, Role, Scope, State, UserId};
 /// * A method does all its work on `conn`; it never commits or rolls back the caller's transaction, `SET`s or takes a session lock.
 /// * [`write`](Self::write) is atomic by itself, also on a bare connection. Half a write never stays.
 /// * An expected outcome is never a database error: the caller's transaction stays usable.
-/// * Correct at READ COMMITTED and above.
+/// * Correct at READ COMMITTED and above; above it, a conflict is a retryable error.
 /// * Time is the database's clock at the statement, in [`Member`]'s `read_at`.
 pub trait Store: Send + Sync + 'static {
     /// What every call works on: the host's own connection, inside or outside a transaction.

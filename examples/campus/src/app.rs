@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use stoa_audit::{Actor, Audit};
+use stoa_audit::Audit;
 use stoa_capabilities::Capabilities;
 use stoa_jobs_runner::Jobs;
 use stoa_membership::{Membership, MembershipSet, Source as _, UserId};
@@ -10,7 +10,7 @@ use stoa_search::{Audience, Search, Tag};
 
 use crate::access::{self, GroupCapability, MemberFacts, PlatformCapability};
 use crate::backend::Backend;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Person;
 use crate::sql::Sql as _;
 
@@ -92,16 +92,15 @@ impl<B: Backend> App<B> {
         Ok(self.backend.pool().commit(tx).await?)
     }
 
-    /// Loads whoever has this id.
+    /// Begins to read as this person: whatever the transaction shows, it shows to who they are in the same moment.
     ///
     /// # Errors
-    /// If the database does not answer.
-    pub async fn viewer(&self, id: &str) -> Result<Option<Viewer>> {
-        let Ok(user) = UserId::new(id) else { return Ok(None) };
+    /// [`Error::NotSignedIn`] if there is no such person; [`Error::Internal`].
+    pub async fn read_as(&self, user: &UserId) -> Result<(B::Transaction, Viewer)> {
         let mut tx = self.read().await?;
-        let Some(person) = tx.person(id).await? else { return Ok(None) };
-        let memberships = self.membership.of(&mut tx, &user).await?;
-        Ok(Some(Viewer { person, user, memberships }))
+        let person = tx.person(user.as_str()).await?.ok_or(Error::NotSignedIn)?;
+        let memberships = self.membership.of(&mut tx, user).await?;
+        Ok((tx, Viewer { person, user: user.clone(), memberships }))
     }
 
     /// Says whether the demo made this database.
@@ -134,14 +133,6 @@ impl<B: Backend> App<B> {
 }
 
 impl Viewer {
-    /// The viewer as audit records name them.
-    ///
-    /// # Errors
-    /// If the id is no id of an actor; memberships and audit share their bounds, so that does not happen.
-    pub fn actor(&self) -> Result<Actor> {
-        Ok(Actor::user(self.user.as_str())?)
-    }
-
     /// What the viewer may find: what everybody may, and what their scopes may.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! What can go wrong, and what a visitor is told of it.
 
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
 /// A result of campus.
@@ -28,6 +29,12 @@ pub enum Error {
         "this database was not made by the demo, or the listener is not a loopback address: there is no person picker here"
     )]
     NoSignIn,
+    /// Nobody is signed in.
+    #[error("you are nobody yet: pick a person first")]
+    NotSignedIn,
+    /// A form or an address is not what the page expects.
+    #[error("{0}")]
+    Malformed(String),
     /// An input is not what it has to be.
     #[error("{0}")]
     Invalid(String),
@@ -49,7 +56,8 @@ impl Error {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::NoSignIn => StatusCode::UNAUTHORIZED,
+            Self::NoSignIn | Self::NotSignedIn => StatusCode::UNAUTHORIZED,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Membership(_) => StatusCode::CONFLICT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -114,8 +122,23 @@ impl From<stoa_search::Error> for Error {
     }
 }
 
+impl From<FormRejection> for Error {
+    fn from(rejection: FormRejection) -> Self {
+        Self::Malformed(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Error {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::Malformed(rejection.body_text())
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        if matches!(self, Self::NotSignedIn) {
+            return Redirect::to("/people").into_response();
+        }
         if let Self::Internal(source) = &self {
             tracing::error!(error = %self, cause = %source, "request failed");
         }

@@ -4,7 +4,7 @@ use stoa_audit::{Action, Actor, Entity, EntityId, EntityType, Record};
 use stoa_membership::{By, Grant, Role, Scope, UserId};
 use stoa_search::{Document, Surface, Tag};
 
-use crate::app::{App, EVERYONE, Viewer};
+use crate::app::{App, EVERYONE};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::Group;
@@ -27,30 +27,32 @@ pub async fn create<B: Backend>(app: &App<B>, tx: &mut B::Connection, group: &Gr
     Ok(())
 }
 
-/// Lets the viewer into a group by their own will.
+/// Lets somebody into a group by their own will.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no such group, or the viewer is banned from it.
-pub async fn join<B: Backend>(app: &App<B>, viewer: &Viewer, scope: &Scope) -> Result<()> {
+/// [`Error::NotSignedIn`] if there is no such person; [`Error::NotFound`] if there is no such group; [`Error::Membership`] if they are banned from it.
+pub async fn join<B: Backend>(app: &App<B>, user: &UserId, scope: &Scope) -> Result<()> {
     let mut tx = app.begin().await?;
+    tx.person(user.as_str()).await?.ok_or(Error::NotSignedIn)?;
     let group = tx.group(scope.id().as_str()).await?.ok_or(Error::NotFound)?;
-    let change = app.membership.join(&mut tx, &viewer.user, scope).await?;
+    let change = app.membership.join(&mut tx, user, scope).await?;
     if !change.is_unchanged() {
-        app.audit.record(&mut tx, &Record::new(JOINED, &viewer.actor()?, group.entity()?)).await?;
+        app.audit.record(&mut tx, &Record::new(JOINED, &Actor::user(user.as_str())?, group.entity()?)).await?;
     }
     app.commit(tx).await
 }
 
-/// Lets the viewer out of a group.
+/// Lets somebody out of a group.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no such group; [`Error::Membership`] if the viewer is no member, or its last owner.
-pub async fn leave<B: Backend>(app: &App<B>, viewer: &Viewer, scope: &Scope) -> Result<()> {
+/// [`Error::NotSignedIn`] if there is no such person; [`Error::NotFound`] if there is no such group; [`Error::Membership`] if they are no member, or its last owner.
+pub async fn leave<B: Backend>(app: &App<B>, user: &UserId, scope: &Scope) -> Result<()> {
     let mut tx = app.begin().await?;
+    tx.person(user.as_str()).await?.ok_or(Error::NotSignedIn)?;
     let group = tx.group(scope.id().as_str()).await?.ok_or(Error::NotFound)?;
-    let change = app.membership.leave(&mut tx, &viewer.user, scope).await?;
+    let change = app.membership.leave(&mut tx, user, scope).await?;
     if !change.is_unchanged() {
-        app.audit.record(&mut tx, &Record::new(LEFT, &viewer.actor()?, group.entity()?)).await?;
+        app.audit.record(&mut tx, &Record::new(LEFT, &Actor::user(user.as_str())?, group.entity()?)).await?;
     }
     app.commit(tx).await
 }

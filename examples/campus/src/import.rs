@@ -8,6 +8,7 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use stoa_audit::{Action, Actor, Entity, EntityType, Record};
 use stoa_search::{EntityId, Surface, Tag};
+use url::form_urlencoded;
 
 use crate::app::{App, EVERYONE};
 use crate::backend::Backend;
@@ -64,6 +65,9 @@ pub async fn import<B: Backend>(
     let mut lines = BufReader::with_capacity(1 << 16, reader);
 
     let mut imported = Imported::default();
+    if limit == 0 {
+        return Ok(imported);
+    }
     let (mut number, mut batch, mut line) = (0, Vec::with_capacity(BATCH), Vec::new());
     loop {
         line.clear();
@@ -91,10 +95,14 @@ fn document(surface: &Surface, text: &[u8], number: u64) -> Result<Document> {
     let invalid =
         |problem: &dyn std::fmt::Display| Error::Invalid(format!("line {number} is not a document: {problem}"));
     let line: Line = serde_json::from_slice(text).map_err(|error| invalid(&error))?;
-    EntityId::try_from(line.id.as_str()).map_err(|error| invalid(&error))?;
+    entity_id(&line.id).map_err(|error| invalid(&error))?;
     // PostgreSQL holds every character but this one.
     let clean = |text: String| text.replace('\0', "\u{fffd}");
     Ok(Document { surface: surface.to_string(), id: line.id, title: clean(line.title), body: clean(line.body) })
+}
+
+fn entity_id(id: &str) -> stoa_search::Result<EntityId> {
+    EntityId::new(format!("import:{id}"))
 }
 
 async fn write<B: Backend>(app: &App<B>, batch: &[Document]) -> Result<()> {
@@ -112,11 +120,16 @@ async fn write<B: Backend>(app: &App<B>, batch: &[Document]) -> Result<()> {
 }
 
 impl Document {
+    /// The document as it is found. Its id is one of its own kind: an import never replaces what campus itself indexed.
     fn searchable(&self) -> Result<stoa_search::Document> {
-        Ok(stoa_search::Document::new(Surface::try_from(self.surface.as_str())?, EntityId::try_from(self.id.as_str())?)
+        let address = form_urlencoded::Serializer::new(String::new())
+            .append_pair("surface", &self.surface)
+            .append_pair("id", &self.id)
+            .finish();
+        Ok(stoa_search::Document::new(Surface::try_from(self.surface.as_str())?, entity_id(&self.id)?)
             .title(&self.title)
             .body(&self.body)
-            .url(format!("/documents/{}/{}", self.surface, self.id))
+            .url(format!("/documents?{address}"))
             .audience([Tag::try_from(EVERYONE)?]))
     }
 }

@@ -32,8 +32,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn serve<B: Backend>(backend: B, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let app = App::open(backend).await?;
-    demo::make(&app).await?;
-    let is_demo = app.is_demo().await? && arguments.listen.ip().is_loopback();
+    // The demo, and the picker that signs anybody in, stay on this machine.
+    let is_local = arguments.listen.ip().is_loopback();
+    if is_local {
+        demo::make(&app).await?;
+    }
+    let is_demo = is_local && app.is_demo().await?;
 
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
@@ -43,10 +47,15 @@ async fn serve<B: Backend>(backend: B, arguments: &Arguments) -> Result<(), Box<
     }
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));
+    let mut worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));
     let server = axum::serve(listener, http::router(app, is_demo)).with_graceful_shutdown(until(stopped));
-    let server = tokio::spawn(server.into_future());
-    interrupted().await;
+    let mut server = tokio::spawn(server.into_future());
+    // Neither goes on without the other.
+    tokio::select! {
+        () = interrupted() => {}
+        ended = &mut worker => return Ok(ended??),
+        ended = &mut server => return Ok(ended??),
+    }
     stop.send_replace(true);
     server.await??;
     worker.await??;

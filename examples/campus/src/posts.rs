@@ -3,7 +3,6 @@
 use std::ops::DerefMut;
 
 use chrono::Utc;
-use serde::Deserialize;
 use stoa_audit::{Action, Actor, Audited, Entity, EntityId, EntityType, Record};
 use stoa_capabilities::{Authorized, Scoped, scoped};
 use stoa_membership::{Scope, UserId};
@@ -20,19 +19,27 @@ use crate::sql::Sql;
 
 const CREATED: Action = Action::new("bits.groups.v1.PostService/CreatePost");
 
-/// A post to write, as it came from outside.
-#[derive(Clone, Debug, Deserialize)]
+/// A post to write, within its bounds.
+#[derive(Clone, Debug)]
 pub struct Draft {
-    /// One line, 1 to 200 characters.
-    pub title: String,
-    /// 1 to 20,000 characters.
-    pub body: String,
+    title: String,
+    body: String,
+}
+
+impl Draft {
+    /// Parses a title of one line and 1 to 200 characters, and a body of 1 to 20,000.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] says which is not what it has to be.
+    pub fn new(title: &str, body: &str) -> Result<Self> {
+        Ok(Self { title: line("the title", title, 200)?, body: text("the post", body, 20_000)? })
+    }
 }
 
 /// Creates a group post: checked, stored, searchable, recorded and announced in one transaction, or not at all.
 ///
 /// # Errors
-/// [`Error::NotFound`] if the author may not post there, or there is no such group; [`Error::Invalid`]; [`Error::Internal`].
+/// [`Error::NotFound`] if the author may not post there, or there is no such group; [`Error::Internal`].
 pub async fn create<B: Backend>(app: &App<B>, author: &UserId, group: &Scope, draft: Draft) -> Result<Post> {
     scoped!(tx = app.begin().await?);
     let post = publish(app, &mut tx, author, group, draft).await?;
@@ -52,7 +59,6 @@ pub async fn publish<B: Backend>(
     group: &Scope,
     draft: Draft,
 ) -> Result<Post> {
-    let draft = draft.parse()?;
     let may = app.group_capabilities.authorize(tx, CreatePost, author, group).await?;
     let post = insert(tx, &may, draft).await?;
     app.search.upsert(tx, &post.document()?).await?;
@@ -96,12 +102,6 @@ pub async fn read<B: Backend>(app: &App<B>, conn: &mut B::Connection, viewer: &V
     let group = Scope::group(&post.group_id)?;
     let may_read = app.group_capabilities.check(conn, GroupCapability::ReadPosts, &viewer.user, &group).await?;
     if may_read { Ok(post) } else { Err(Error::NotFound) }
-}
-
-impl Draft {
-    fn parse(self) -> Result<Self> {
-        Ok(Self { title: line("the title", &self.title, 200)?, body: text("the post", &self.body, 20_000)? })
-    }
 }
 
 /// Trims a line from outside and holds it to its bounds.

@@ -186,10 +186,28 @@ portable! {
                 .await
         }
 
-        /// Records a fact about this database.
-        async fn insert_meta(&mut self, name: &str, value: &str) -> Result<()> {
-            sqlx::query("INSERT INTO campus_meta (name, value) VALUES ($1, $2)").bind(name).bind(value).execute(self).await?;
-            Ok(())
+        /// Records a fact about this database, unless it is known; says whether it was not.
+        async fn insert_meta(&mut self, name: &str, value: &str) -> Result<bool> {
+            let inserted = sqlx::query("INSERT INTO campus_meta (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                .bind(name)
+                .bind(value)
+                .execute(self)
+                .await?;
+            Ok(inserted.rows_affected() == 1)
+        }
+
+        /// Says whether there is neither anything of campus nor a membership of anything.
+        async fn is_empty(&mut self) -> Result<bool> {
+            sqlx::query_scalar(
+                r#"
+                SELECT NOT EXISTS (SELECT 1 FROM campus_person)
+                    AND NOT EXISTS (SELECT 1 FROM campus_group)
+                    AND NOT EXISTS (SELECT 1 FROM campus_document)
+                    AND NOT EXISTS (SELECT 1 FROM memberships_membership)
+                "#,
+            )
+            .fetch_one(self)
+            .await
         }
 
         /// Reads a fact about this database.

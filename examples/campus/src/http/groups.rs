@@ -1,16 +1,17 @@
 //! People, groups and posts.
 
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use stoa_membership::{PageRequest, Role, Scope};
+use stoa_membership::{PageRequest, Role, Scope, UserId};
 use uuid::Uuid;
 
 use super::layout::{group_card, page, post_card};
-use super::{Site, bare_page, session};
-use crate::app::Viewer;
+use super::session::{self, Session};
+use super::{Site, bare_page};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::posts::Draft;
@@ -24,6 +25,15 @@ const POSTS: u8 = 20;
 pub(super) struct Pick {
     person: String,
 }
+
+#[derive(Deserialize)]
+pub(super) struct DraftForm {
+    title: String,
+    body: String,
+}
+
+/// A form, or what is wrong with it.
+type FormResult<T> = std::result::Result<Form<T>, FormRejection>;
 
 #[derive(Deserialize)]
 pub(super) struct Position {
@@ -61,16 +71,21 @@ pub(super) async fn people<B: Backend>(State(site): State<Site<B>>) -> Result<Ma
 }
 
 /// Remembers the picked person.
-pub(super) async fn pick<B: Backend>(State(site): State<Site<B>>, Form(form): Form<Pick>) -> Result<Response> {
-    let viewer = site.app.viewer(&form.person).await?.ok_or(Error::NotFound)?;
+pub(super) async fn pick<B: Backend>(State(site): State<Site<B>>, form: FormResult<Pick>) -> Result<Response> {
+    let Form(form) = form?;
+    let user = UserId::new(form.person).map_err(|_| Error::NotFound)?;
+    let (_, viewer) = site.app.read_as(&user).await.map_err(|error| match error {
+        Error::NotSignedIn => Error::NotFound,
+        other => other,
+    })?;
     Ok(([(header::SET_COOKIE, session::cookie(&viewer.person.id))], Redirect::to("/")).into_response())
 }
 
 /// What is new for the viewer, their groups, and the others.
-pub(super) async fn home<B: Backend>(State(site): State<Site<B>>, viewer: Viewer) -> Result<Markup> {
-    let mut tx = site.app.read().await?;
+pub(super) async fn home<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
+    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
     let groups = tx.groups().await?;
-    let told = tx.notified_posts(&viewer.person.id, 20).await?;
+    let told = tx.notified_posts(&viewer.person.id, 100).await?;
     // Whoever has left a group since no longer reads it.
     let is_readable = |group_id: &str| Scope::group(group_id).is_ok_and(|scope| viewer.memberships.is_member(&scope));
     let told: Vec<_> = told.into_iter().filter(|post| is_readable(&post.group_id)).take(6).collect();
@@ -101,12 +116,13 @@ pub(super) async fn home<B: Backend>(State(site): State<Site<B>>, viewer: Viewer
 /// One group: for members its posts and a form, for others the way in.
 pub(super) async fn group<B: Backend>(
     State(site): State<Site<B>>,
-    viewer: Viewer,
+    session: Session,
     Path(id): Path<String>,
-    Query(position): Query<Position>,
+    position: std::result::Result<Query<Position>, QueryRejection>,
 ) -> Result<Markup> {
+    let Query(position) = position?;
     let scope = group_scope(&id)?;
-    let mut tx = site.app.read().await?;
+    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
     let group = tx.group(&id).await?.ok_or(Error::NotFound)?;
     let role = site.app.membership.role(&mut tx, &viewer.user, &scope).await?;
     let Some(role) = role else {
@@ -157,41 +173,43 @@ pub(super) async fn group<B: Backend>(
 /// Joins, and shows the group.
 pub(super) async fn join<B: Backend>(
     State(site): State<Site<B>>,
-    viewer: Viewer,
+    session: Session,
     Path(id): Path<String>,
 ) -> Result<Redirect> {
-    groups::join(&site.app, &viewer, &group_scope(&id)?).await?;
+    groups::join(&site.app, &session.user, &group_scope(&id)?).await?;
     Ok(Redirect::to(&format!("/groups/{id}")))
 }
 
 /// Leaves, and shows the group.
 pub(super) async fn leave<B: Backend>(
     State(site): State<Site<B>>,
-    viewer: Viewer,
+    session: Session,
     Path(id): Path<String>,
 ) -> Result<Redirect> {
-    groups::leave(&site.app, &viewer, &group_scope(&id)?).await?;
+    groups::leave(&site.app, &session.user, &group_scope(&id)?).await?;
     Ok(Redirect::to(&format!("/groups/{id}")))
 }
 
 /// Posts, and shows the post among the others.
 pub(super) async fn create_post<B: Backend>(
     State(site): State<Site<B>>,
-    viewer: Viewer,
+    session: Session,
     Path(id): Path<String>,
-    Form(draft): Form<Draft>,
+    form: FormResult<DraftForm>,
 ) -> Result<Redirect> {
-    let post = posts::create(&site.app, &viewer.user, &group_scope(&id)?, draft).await?;
+    let Form(form) = form?;
+    let draft = Draft::new(&form.title, &form.body)?;
+    let post = posts::create(&site.app, &session.user, &group_scope(&id)?, draft).await?;
     Ok(Redirect::to(&format!("/groups/{id}#post-{}", post.id)))
 }
 
 /// One post, for the members of its group.
 pub(super) async fn post_page<B: Backend>(
     State(site): State<Site<B>>,
-    viewer: Viewer,
+    session: Session,
     Path(id): Path<String>,
 ) -> Result<Markup> {
-    let mut tx = site.app.read().await?;
+    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
     let post = posts::read(&site.app, &mut tx, &viewer, &id).await?;
     let group = tx.group(&post.group_id).await?.ok_or(Error::NotFound)?;
     let names = site.app.names(&mut tx, [post.author_id.as_str()].into_iter()).await?;

@@ -16,6 +16,7 @@ use maud::Markup;
 
 use crate::app::App;
 use crate::backend::Backend;
+use crate::error::Error;
 
 /// The largest form, in bytes.
 const MAX_BODY: usize = 256 * 1024;
@@ -52,10 +53,12 @@ pub fn router<B: Backend>(app: App<B>, is_demo: bool) -> Router {
         .route("/groups/{id}/leave", post(groups::leave::<B>))
         .route("/groups/{id}/posts", post(groups::create_post::<B>))
         .route("/posts/{id}", get(groups::post_page::<B>))
-        .route("/documents/{surface}/{*id}", get(search::document::<B>))
+        .route("/documents", get(search::document::<B>))
         .route("/search", get(search::search::<B>))
         .route("/jobs", get(operations::jobs::<B>))
         .route("/audit", get(operations::audit::<B>))
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::NotFound)
         .layer(middleware::from_fn_with_state(site.clone(), session::guard::<B>))
         .route("/style.css", get(stylesheet))
         .layer(DefaultBodyLimit::max(MAX_BODY))

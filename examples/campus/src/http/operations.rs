@@ -7,8 +7,8 @@ use stoa_jobs_runner::Filter;
 
 use super::Site;
 use super::layout::{date, page};
+use super::session::Session;
 use crate::access::{self, PlatformCapability};
-use crate::app::Viewer;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 
@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 const ROWS: u32 = 100;
 
 /// The newest jobs.
-pub(super) async fn jobs<B: Backend>(State(site): State<Site<B>>, viewer: Viewer) -> Result<Markup> {
-    let mut tx = site.app.read().await?;
+pub(super) async fn jobs<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
+    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
     if !site
         .app
         .platform_capabilities
@@ -57,8 +57,8 @@ pub(super) async fn jobs<B: Backend>(State(site): State<Site<B>>, viewer: Viewer
 }
 
 /// The newest audit records.
-pub(super) async fn audit<B: Backend>(State(site): State<Site<B>>, viewer: Viewer) -> Result<Markup> {
-    let mut tx = site.app.read().await?;
+pub(super) async fn audit<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
+    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
     if !site
         .app
         .platform_capabilities

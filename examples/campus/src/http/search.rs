@@ -1,13 +1,14 @@
 //! One box over everything.
 
-use axum::extract::{Path, Query as UrlQuery, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query as UrlQuery, State};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 use stoa_search::{Cursor, EntityId, Query, Surface};
 
 use super::Site;
 use super::layout::page;
-use crate::app::Viewer;
+use super::session::Session;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::sql::Sql as _;
@@ -26,16 +27,17 @@ pub(super) struct Request {
 /// Searches what the viewer may see.
 pub(super) async fn search<B: Backend>(
     State(site): State<Site<B>>,
-    viewer: Viewer,
-    UrlQuery(request): UrlQuery<Request>,
+    session: Session,
+    request: std::result::Result<UrlQuery<Request>, QueryRejection>,
 ) -> Result<Markup> {
+    let UrlQuery(request) = request?;
     let text = request.q.trim();
     let surface = request.surface.as_deref().filter(|name| !name.is_empty()).map(Surface::try_from).transpose()?;
     let mut query = Query::text(text).limit(HITS).surfaces(surface.clone());
     if let Some(cursor) = &request.after {
         query = query.after(cursor.parse::<Cursor>()?);
     }
-    let mut tx = site.app.read().await?;
+    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
     let started = std::time::Instant::now();
     let results = site.app.search.search(&mut tx, &query, &viewer.audience()?).await?;
     let elapsed = started.elapsed();
@@ -86,16 +88,24 @@ pub(super) async fn search<B: Backend>(
     ))
 }
 
+#[derive(Deserialize)]
+pub(super) struct Key {
+    surface: String,
+    id: String,
+}
+
 /// One imported document.
 pub(super) async fn document<B: Backend>(
     State(site): State<Site<B>>,
-    viewer: Viewer,
-    Path((surface, id)): Path<(String, String)>,
+    session: Session,
+    key: std::result::Result<UrlQuery<Key>, QueryRejection>,
 ) -> Result<Markup> {
+    let UrlQuery(key) = key?;
     // What is no surface or no id names no document.
-    Surface::try_from(surface.as_str()).and(EntityId::try_from(id.as_str()).map(drop)).map_err(|_| Error::NotFound)?;
-    let mut tx = site.app.read().await?;
-    let document = tx.document(&surface, &id).await?.ok_or(Error::NotFound)?;
+    let surface = Surface::try_from(key.surface.as_str()).map_err(|_| Error::NotFound)?;
+    let id = EntityId::try_from(key.id.as_str()).map_err(|_| Error::NotFound)?;
+    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
+    let document = tx.document(surface.as_str(), id.as_str()).await?.ok_or(Error::NotFound)?;
     Ok(page(
         &document.title,
         Some(&viewer),

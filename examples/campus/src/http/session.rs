@@ -7,11 +7,11 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
+use stoa_membership::UserId;
 use url::form_urlencoded;
 
 use super::Site;
-use crate::app::Viewer;
 use crate::backend::Backend;
 use crate::error::Error;
 
@@ -29,16 +29,17 @@ fn picked(headers: &HeaderMap) -> Option<String> {
     pairs.find(|(name, _)| name == COOKIE).map(|(_, person_id)| person_id.into_owned())
 }
 
-impl<B: Backend> FromRequestParts<Site<B>> for Viewer {
-    type Rejection = Response;
+/// Who the request says to come from. Whether there is such a person is for the page's transaction to see.
+pub(super) struct Session {
+    pub(super) user: UserId,
+}
 
-    async fn from_request_parts(parts: &mut Parts, site: &Site<B>) -> Result<Self, Response> {
-        let Some(id) = picked(&parts.headers) else { return Err(Redirect::to("/people").into_response()) };
-        match site.app.viewer(&id).await {
-            Ok(Some(viewer)) => Ok(viewer),
-            Ok(None) => Err(Redirect::to("/people").into_response()),
-            Err(error) => Err(error.into_response()),
-        }
+impl<S: Sync> FromRequestParts<S> for Session {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let user = picked(&parts.headers).and_then(|id| UserId::new(id).ok());
+        Ok(Self { user: user.ok_or(Error::NotSignedIn)? })
     }
 }
 

@@ -18,7 +18,7 @@ use stoa_search::{Audience, Query};
 const WORD: &str = "quetzalcoatlus";
 
 fn draft() -> Draft {
-    Draft { title: format!("A {WORD} over the quad"), body: "It circled twice and left.".into() }
+    Draft::new(&format!("A {WORD} over the quad"), "It circled twice and left.").unwrap()
 }
 
 /// How many documents everybody together could find by the new post's word.

@@ -176,8 +176,10 @@ async fn nonsense_gets_a_4xx_and_writes_nothing<F: Fixture>() {
         "/groups/%00",
         "/posts/%00",
         "/groups/none",
-        "/documents/feed/none",
-        "/documents/%00/%00",
+        "/documents?surface=feed&id=none",
+        "/documents?surface=feed",
+        "/documents?surface=%00&id=%00",
+        "/nowhere",
         "/search?q=a&after=zz",
         "/search?q=a&surface=A%00",
     ] {

@@ -17,7 +17,7 @@ async fn the_example_writes_a_row_of_each() -> Result<(), Box<dyn std::error::Er
     let (fixture, app) = OnSqlite::demo().await;
     let (group, user) = a_member(&app).await;
     let before = fixture.counts().await;
-    let draft = Draft { title: "A title".into(), body: "A body".into() };
+    let draft = Draft::new("A title", "A body")?;
     let App::<Sqlite> { group_capabilities: capabilities, audit, jobs, search, .. } = app;
     let (pool, actor) = (fixture.pool(), Actor::user(user.as_str())?);
 
