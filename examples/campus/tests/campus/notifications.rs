@@ -46,8 +46,7 @@ async fn drain<B: Backend>(app: &App<B>) -> u64 {
 
 /// Posts, and returns the id of the post.
 async fn post<B: Backend>(app: &App<B>, author: &UserId, group: &Scope) -> String {
-    let draft = Draft { title: TITLE.into(), body: "It seemed content.".into() };
-    posts::create(app, author, group, draft).await.unwrap().id
+    posts::create(app, author, group, Draft::new(TITLE, "It seemed content.").unwrap()).await.unwrap().id
 }
 
 /// Enqueues the job of a post once more.
@@ -87,7 +86,7 @@ async fn every_active_member_except_the_author_is_told_once<F: Fixture>() {
     app.membership.leave(&mut tx, &user("left"), &chess).await.unwrap();
     app.membership.remove(&mut tx, &user("removed"), &chess, &by).await.unwrap();
     app.membership.ban(&mut tx, &user("banned"), &chess, &by).await.unwrap();
-    let ended = Grant::new(Role::new("member").unwrap()).until(Utc::now() - TimeDelta::days(1));
+    let ended = Grant::new(Role::new("member").unwrap()).until(Utc::now() - TimeDelta::days(1)).unwrap();
     app.membership.add(&mut tx, &user("expired"), &chess, &ended, &by).await.unwrap();
     app.membership.join(&mut tx, &user("elsewhere"), &Scope::group("rowing").unwrap()).await.unwrap();
     app.commit(tx).await.unwrap();
@@ -182,7 +181,7 @@ async fn whoever_leaves_a_busy_group_still_sees_what_others_wrote<F: Fixture>() 
     let rower = members(&app, &rowing).await.into_iter().find(|name| *name != reader).unwrap();
     post(&app, &UserId::new(&*rower).unwrap(), &rowing).await;
     for number in 0..40 {
-        let draft = Draft { title: format!("Chatter {number}"), body: "And so on.".into() };
+        let draft = Draft::new(&format!("Chatter {number}"), "And so on.").unwrap();
         posts::create(&app, &author, &chess, draft).await.unwrap();
     }
     drain(&app).await;
