@@ -69,7 +69,7 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
         }
     }
     vec![
-        Case::ratio("record_pg_p50", median(ours), "us", "bare INSERT", median(bare), Target::AtMost(1.15))
+        Case::ratio("audit.record_pg_p50", median(ours), "us", "bare INSERT", median(bare), Target::AtMost(1.15))
             .note("one writer, fsync on"),
     ]
 }

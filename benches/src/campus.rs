@@ -18,8 +18,8 @@ pub fn compare(setup: &Setup) -> Vec<Case> {
     let first = start(&database);
     let starts: Vec<f64> = (0..setup.rounds()).map(|_| start(&database)).collect();
     vec![
-        Case::absolute("start_ms", median(starts), "ms", Target::AtMost(1000.0)).note("an existing database"),
-        Case::absolute("demo_small_s", first / 1e3, "s", Target::AtMost(10.0)).note("from nothing"),
+        Case::absolute("campus.start_ms", median(starts), "ms", Target::AtMost(1000.0)).note("an existing database"),
+        Case::absolute("campus.demo_small_s", first / 1e3, "s", Target::AtMost(10.0)).note("from nothing"),
     ]
 }
 

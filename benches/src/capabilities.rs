@@ -51,8 +51,8 @@ pub fn compare(setup: &Setup) -> Vec<Case> {
         ours.push(nanoseconds(calls, || matrix.allows(black_box("admin"), black_box(BenchCapability::Ban))));
         baseline.push(nanoseconds(calls, || sets[black_box("admin")].contains(black_box(&BenchCapability::Ban))));
     }
-    let case = Case::absolute("check_ns", median(ours), "ns", Target::AtMost(20.0));
-    vec![case.note(format!("a HashMap of HashSets {:.1} ns", median(baseline)))]
+    let case = Case::absolute("capabilities.check_ns", median(ours), "ns", Target::AtMost(20.0));
+    vec![case.beside("HashMap of HashSets", median(baseline))]
 }
 
 fn nanoseconds(calls: usize, check: impl Fn() -> bool) -> f64 {

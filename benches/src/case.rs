@@ -48,6 +48,13 @@ impl Case {
         }
     }
 
+    /// Names a figure to compare with, which the target does not speak of.
+    pub(crate) fn beside(self, rival: &'static str, baseline: f64) -> Self {
+        let ratio = Some(self.value / baseline);
+        Self { baseline: Some(Baseline { name: rival, value: baseline }), ratio, ..self }
+            .note(format!("{rival} {baseline:.1}"))
+    }
+
     /// Two figures of the same unit; the target speaks of their ratio, which is also the value.
     pub(crate) fn ratio(
         name: &'static str,
@@ -101,7 +108,7 @@ impl fmt::Display for Case {
         let verdict = if self.meets { "meets" } else { "MISSES" };
         write!(
             formatter,
-            "{:<28} {:>12.3} {:<4} {verdict} {:<10} {}",
+            "{:<34} {:>12.3} {:<4} {verdict} {:<10} {}",
             self.name, self.value, self.unit, self.target, self.note
         )
     }

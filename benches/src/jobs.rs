@@ -50,8 +50,15 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
         }
     }
     vec![
-        Case::ratio("drain_vs_raw", median(ours), "jobs/s", "raw claim + complete", median(raw), Target::AtLeast(0.6))
-            .note(format!("{jobs} no-op jobs, fsync on, history kept, {BATCH} at once")),
+        Case::ratio(
+            "jobs.drain_vs_raw",
+            median(ours),
+            "jobs/s",
+            "raw claim + complete",
+            median(raw),
+            Target::AtLeast(0.6),
+        )
+        .note(format!("{jobs} no-op jobs, fsync on, history kept, {BATCH} at once")),
     ]
 }
 

@@ -13,7 +13,7 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
     vec![on_postgres(setup).await, on_sqlite(setup).await]
 }
 
-/// One scope in ten thousand rows.
+/// The user and the scope of one row, another one for each index.
 fn pair(index: usize, rows: usize) -> (UserId, Scope) {
     let row = (index * 7919) % rows;
     let user = UserId::new(format!("user-{row:08}")).expect("an id within the bounds");
@@ -69,8 +69,15 @@ async fn on_postgres(setup: &Setup) -> Case {
             bare.push(percentile(select, 50));
         }
     }
-    Case::ratio("is_member_pg_p50", median(ours), "us", "bare prepared SELECT", median(bare), Target::AtMost(1.15))
-        .note(format!("{rows} rows"))
+    Case::ratio(
+        "membership.is_member_pg_p50",
+        median(ours),
+        "us",
+        "bare prepared SELECT",
+        median(bare),
+        Target::AtMost(1.15),
+    )
+    .note(format!("{rows} rows"))
 }
 
 async fn on_sqlite(setup: &Setup) -> Case {
@@ -118,6 +125,13 @@ async fn on_sqlite(setup: &Setup) -> Case {
             bare.push(percentile(select, 50));
         }
     }
-    Case::ratio("is_member_sqlite_p50", median(ours), "us", "bare prepared SELECT", median(bare), Target::AtMost(1.2))
-        .note(format!("{rows} rows"))
+    Case::ratio(
+        "membership.is_member_sqlite_p50",
+        median(ours),
+        "us",
+        "bare prepared SELECT",
+        median(bare),
+        Target::AtMost(1.2),
+    )
+    .note(format!("{rows} rows"))
 }

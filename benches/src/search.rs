@@ -61,9 +61,9 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
     }
     let (ours, rival) = (median(ours), median(rival));
     vec![
-        Case::speedup("common_vs_ts_rank", ours, "ms p95", "ts_rank over GIN", rival, Target::AtLeast(20.0))
+        Case::speedup("search.common_vs_ts_rank", ours, "ms p95", "ts_rank over GIN", rival, Target::AtLeast(20.0))
             .note(format!("{corpus}; exact scan, no segments yet")),
-        Case::absolute("bulk_docs_s", rate, "/s", Target::AtLeast(12_000.0)).note(corpus),
+        Case::absolute("search.bulk_docs_s", rate, "/s", Target::AtLeast(12_000.0)).note(corpus),
     ]
 }
 

@@ -40,7 +40,8 @@ impl<F: Facts, D: Domain> Capabilities<F, D> {
         Ok(role.is_some_and(|role| self.matrix.allows(role.as_ref(), capability)))
     }
 
-    /// Proves that the actor may, and keeps it true until the transaction ends: a concurrent revocation waits.
+    /// Proves that the actor may, and keeps it true until the transaction ends: a concurrent revocation waits. (A role that
+    /// merely runs out meanwhile is not revoked.)
     ///
     /// `tx` comes from [`scoped!`](crate::scoped!) and must be a transaction; a bare connection holds nothing. On SQLite it began with
     /// `BEGIN IMMEDIATE`. A denial is logged here, once, with its reason.

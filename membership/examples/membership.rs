@@ -1,4 +1,4 @@
-//! A tour of memberships on an in-memory SQLite: `cargo run -p stoa-membership --example membership --features sqlite`.
+//! A tour of memberships on an in-memory SQLite: `cargo run -p stoa-membership --example membership`.
 
 use sqlx::sqlite::SqlitePoolOptions;
 use stoa_membership::{By, Grant, Membership, PageRequest, Role, Scope, Sqlite, UserId};

@@ -64,7 +64,9 @@ impl<S: Store> Membership<S> {
     /// Returns the role as [`role`](Self::role) does, and keeps others from changing the membership until the caller's
     /// transaction ends: a concurrent ban waits.
     ///
-    /// Outside a transaction it holds nothing. An absent row cannot be held.
+    /// Outside a transaction it holds nothing. An absent row cannot be held, and an expiry that passes meanwhile is no change.
+    /// A transaction that goes on to change the row it holds may deadlock with another that does the same: PostgreSQL ends
+    /// one of them with a retryable error.
     ///
     /// # Errors
     /// [`Error::Backend`] if the database failed.

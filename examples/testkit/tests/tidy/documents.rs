@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::{CRATES, file, files, is_command, report, root};
 
@@ -50,4 +51,24 @@ fn commands_can_be_run() {
     let commands = files().iter().map(|file| &file.path).filter(|path| is_command(path));
     let dead: Vec<String> = commands.filter(|path| mode(path) & 0o111 == 0).cloned().collect();
     report("chmod +x, and commit that.", &dead);
+}
+
+/// A path that a document names is there.
+#[test]
+fn documents_name_files_that_exist() {
+    let mut dead = Vec::new();
+    for file in files().iter().filter(|file| file.has_extension("md")) {
+        let folder = root().join(&file.path).parent().unwrap().to_path_buf();
+        for (number, line) in file.lines() {
+            let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            let local = links.filter(|link| !link.contains("://") && !link.starts_with('#'));
+            let gone = local.filter(|link| !folder.join(link.split('#').next().unwrap_or(link)).exists());
+            // Only what begins like a path from the root is taken for one.
+            let quoted = line.split('`').skip(1).step_by(2).filter(|text| Path::new(text).extension().is_some());
+            let from_root = quoted.filter(|text| ["examples/", "benches/"].iter().any(|start| text.starts_with(start)));
+            let missing = from_root.filter(|text| !root().join(text).exists());
+            dead.extend(gone.chain(missing).map(|path| format!("{}:{number}: {path}", file.path)));
+        }
+    }
+    report("Name the file that is meant.", &dead);
 }
