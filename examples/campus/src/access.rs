@@ -51,7 +51,10 @@ pub(crate) fn platform_kind() -> membership::Result<ScopeKind> {
 
 /// Answers `stoa-capabilities` from `stoa-membership`: neither crate knows of the other.
 #[derive(Clone, Debug)]
-pub struct MemberFacts<S>(pub(crate) Membership<S>);
+pub struct MemberFacts<S>(
+    /// Who belongs to what.
+    pub Membership<S>,
+);
 
 impl<S: membership::Store> Facts for MemberFacts<S> {
     type Connection = S::Connection;

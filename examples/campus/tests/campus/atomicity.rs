@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::fixture::{Fixture, OnPostgres, OnSqlite, STEPS, a_member};
 use campus::app::App;
-use campus::backend::{Postgres, Sqlite};
+use campus::backend::{Backend, Postgres, Sqlite};
 use campus::error::Error;
 use campus::posts::{self, Draft};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection as _, PgConnection};
+use stoa_capabilities::scoped;
 use stoa_membership::{Scope, UserId};
 use stoa_search::{Audience, Query};
 
@@ -22,8 +23,11 @@ fn draft() -> Draft {
 
 /// How many documents everybody together could find by the new post's word.
 async fn found<F: Fixture>(app: &App<F::Backend>) -> u64 {
-    let mut tx = app.read().await.unwrap();
-    app.search.search(&mut tx, &Query::text(WORD), &Audience::everything()).await.unwrap().total
+    found_in(app, &mut app.read().await.unwrap()).await
+}
+
+async fn found_in<B: Backend>(app: &App<B>, conn: &mut B::Connection) -> u64 {
+    app.search.search(conn, &Query::text(WORD), &Audience::everything()).await.unwrap().total
 }
 
 async fn a_failing_step_leaves_nothing<F: Fixture>(step: usize) {
@@ -59,11 +63,22 @@ async fn a_post_is_found_when_and_only_when_it_is_committed<F: Fixture>() {
     let before = fixture.counts().await;
     // A reader that began before the commit goes on in its own moment.
     let mut earlier = app.read().await.unwrap();
-    let query = Query::text(WORD);
-    assert_eq!(app.search.search(&mut earlier, &query, &Audience::everything()).await.unwrap().total, 0);
-    let post = posts::create(&app, &author, &chess, draft()).await.unwrap();
+    assert_eq!(found_in(&app, &mut earlier).await, 0);
+    {
+        scoped!(tx = app.begin().await.unwrap());
+        posts::publish(&app, &mut tx, &author, &chess, draft()).await.unwrap();
+        assert_eq!(found_in(&app, &mut tx).await, 1, "the transaction itself, which is rolled back now");
+    }
+    assert_eq!(found::<F>(&app).await, 0, "after the rollback");
+
+    scoped!(tx = app.begin().await.unwrap());
+    let post = posts::publish(&app, &mut tx, &author, &chess, draft()).await.unwrap();
+    assert_eq!(found_in(&app, &mut tx).await, 1, "the transaction itself, before the commit");
+    assert_eq!(found::<F>(&app).await, 0, "all rows are written, none is committed");
+    assert_eq!(fixture.counts().await, before);
+    app.commit(tx.into_inner()).await.unwrap();
     assert_eq!(found::<F>(&app).await, 1, "the first query after the commit, on another connection");
-    assert_eq!(app.search.search(&mut earlier, &query, &Audience::everything()).await.unwrap().total, 0);
+    assert_eq!(found_in(&app, &mut earlier).await, 0);
     assert_eq!(fixture.counts().await, before.map(|count| count + 1), "a row of each: {}", post.id);
 }
 
@@ -131,7 +146,7 @@ async fn a_process_creates_a_post() {
     }
 }
 
-async fn create<B: campus::backend::Backend>(app: App<B>) {
+async fn create<B: Backend>(app: App<B>) {
     let (chess, author) = a_member(&app).await;
     posts::create(&app, &author, &chess, draft()).await.unwrap();
 }

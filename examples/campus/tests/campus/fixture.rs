@@ -8,6 +8,8 @@ use stoa_membership::{Scope, UserId};
 /// A database that lives as long as this value.
 pub(crate) trait Fixture: Send + Sync + Sized {
     type Backend: Backend;
+    /// Whether two transactions that write can be open at once.
+    const CONCURRENT_WRITERS: bool;
 
     /// An empty database.
     fn empty() -> impl Future<Output = Self>;
@@ -19,6 +21,8 @@ pub(crate) trait Fixture: Send + Sync + Sized {
     fn execute(&self, sql: &'static str) -> impl Future<Output = ()>;
     /// Reads one number.
     fn count(&self, sql: &'static str) -> impl Future<Output = i64>;
+    /// Reads one column of texts.
+    fn texts(&self, sql: &'static str) -> impl Future<Output = Vec<String>>;
     /// Makes the next insertion into one of [`STEPS`] fail.
     fn break_step(&self, step: usize) -> impl Future<Output = ()>;
 
@@ -64,6 +68,7 @@ impl OnSqlite {
 
 impl Fixture for OnSqlite {
     type Backend = Sqlite;
+    const CONCURRENT_WRITERS: bool = false;
 
     async fn empty() -> Self {
         Self(testkit::sqlite(&[]).await)
@@ -85,6 +90,10 @@ impl Fixture for OnSqlite {
         sqlx::query_scalar(sql).fetch_one(self.0.pool()).await.unwrap()
     }
 
+    async fn texts(&self, sql: &'static str) -> Vec<String> {
+        sqlx::query_scalar(sql).fetch_all(self.0.pool()).await.unwrap()
+    }
+
     async fn break_step(&self, step: usize) {
         self.execute(match STEPS[step] {
             "campus_post" => {
@@ -104,6 +113,7 @@ impl Fixture for OnSqlite {
 
 impl Fixture for OnPostgres {
     type Backend = Postgres;
+    const CONCURRENT_WRITERS: bool = true;
 
     async fn empty() -> Self {
         Self(testkit::postgres(&[]).await)
@@ -123,6 +133,10 @@ impl Fixture for OnPostgres {
 
     async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(self.0.pool()).await.unwrap()
+    }
+
+    async fn texts(&self, sql: &'static str) -> Vec<String> {
+        sqlx::query_scalar(sql).fetch_all(self.0.pool()).await.unwrap()
     }
 
     async fn break_step(&self, step: usize) {

@@ -3,6 +3,9 @@
 mod fixture;
 
 mod atomicity;
+mod facts;
+mod import;
 mod migrations;
+mod notifications;
 mod pages;
 mod readme;

@@ -10,15 +10,15 @@ use stoa_membership::{By, UserId};
 use tower::ServiceExt as _;
 
 /// A browser that remembers who it was told to be.
-struct Browser {
+pub(crate) struct Browser {
     router: Router,
     cookie: Option<String>,
 }
 
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     location: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Browser {
@@ -26,18 +26,18 @@ impl Browser {
         Self { router, cookie: None }
     }
 
-    async fn signed_in(router: Router, person: &str) -> Self {
+    pub(crate) async fn signed_in(router: Router, person: &str) -> Self {
         let mut browser = Self::new(router);
         let answer = browser.post("/people", &format!("person={person}")).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
         browser
     }
 
-    async fn get(&mut self, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
         self.send(Request::get(path), Body::empty()).await
     }
 
-    async fn post(&mut self, path: &str, form: &str) -> Answer {
+    pub(crate) async fn post(&mut self, path: &str, form: &str) -> Answer {
         let request = Request::post(path)
             .header(header::ORIGIN, "http://localhost:8080")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -75,7 +75,7 @@ async fn campus<F: Fixture>() -> (F, App<F::Backend>, Router, String, String) {
 }
 
 /// The staff person of the demo is in no group.
-async fn fixture_stranger<B: campus::backend::Backend>(app: &App<B>) -> String {
+pub(crate) async fn fixture_stranger<B: campus::backend::Backend>(app: &App<B>) -> String {
     let mut tx = app.read().await.unwrap();
     let people = campus::sql::Sql::people(&mut *tx, 100).await.unwrap();
     for person in people {
