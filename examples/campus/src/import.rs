@@ -94,8 +94,12 @@ pub async fn import<B: Backend>(
 fn document(surface: &Surface, text: &[u8], number: u64) -> Result<Document> {
     let invalid =
         |problem: &dyn std::fmt::Display| Error::Invalid(format!("line {number} is not a document: {problem}"));
+    // A list would pass for the fields in their order.
+    if !text.starts_with(b"{") {
+        return Err(invalid(&"it is no object"));
+    }
     let line: Line = serde_json::from_slice(text).map_err(|error| invalid(&error))?;
-    entity_id(&line.id).map_err(|error| invalid(&error))?;
+    EntityId::new(&*line.id).and(entity_id(&line.id)).map_err(|error| invalid(&error))?;
     // PostgreSQL holds every character but this one.
     let clean = |text: String| text.replace('\0', "\u{fffd}");
     Ok(Document { surface: surface.to_string(), id: line.id, title: clean(line.title), body: clean(line.body) })
