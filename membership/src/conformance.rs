@@ -49,6 +49,7 @@ macro_rules! __laws {
             ids_are_compared_as_bytes
             pages_return_each_member_once
             a_listing_holds_only_active_members
+            a_count_is_of_active_members_of_that_scope_alone
             versions_count_changes
             an_undeclared_scope_type_is_refused
         }
@@ -432,6 +433,30 @@ pub async fn a_listing_holds_only_active_members<H: Harness>(harness: &H) {
     assert!(membership.of(&mut tx, &user("left")).await.unwrap().is_empty());
     let tags: Vec<_> = membership.of(&mut tx, &user("active")).await.unwrap().tags().collect();
     assert_eq!(tags, ["group:chess"]);
+}
+
+/// Former, banned and expired members do not count, nor do those of other scopes, also of one with the same id.
+pub async fn a_count_is_of_active_members_of_that_scope_alone<H: Harness>(harness: &H) {
+    let (membership, source) = (membership(harness), harness.source());
+    let mut tx = source.begin().await.unwrap();
+    assert_eq!(membership.count(&mut tx, &chess()).await.unwrap(), 0);
+    for name in ["active", "banned", "left"] {
+        membership.join(&mut tx, &user(name), &chess()).await.unwrap();
+    }
+    assert_eq!(membership.count(&mut tx, &chess()).await.unwrap(), 3);
+    membership.ban(&mut tx, &user("banned"), &chess(), &by()).await.unwrap();
+    membership.leave(&mut tx, &user("left"), &chess()).await.unwrap();
+    for (name, ends) in [("expired", TimeDelta::hours(-1)), ("ending", TimeDelta::hours(1))] {
+        let grant = Grant::new(role("member")).until(Utc::now() + ends).unwrap();
+        membership.add(&mut tx, &user(name), &chess(), &grant, &by()).await.unwrap();
+    }
+    for other in ["chapter:chess", "group:Chess"] {
+        membership.join(&mut tx, &user("bob"), &other.parse().unwrap()).await.unwrap();
+    }
+    assert_eq!(membership.count(&mut tx, &chess()).await.unwrap(), 2);
+    // Only verbs that write ask for the kind.
+    let undeclared = Scope::new(ScopeType::new("cohort").unwrap(), ScopeId::new("1").unwrap());
+    assert_eq!(membership.count(&mut tx, &undeclared).await.unwrap(), 0);
 }
 
 /// The version counts the changes of a row; what changes nothing leaves it.

@@ -107,6 +107,18 @@ impl<S: Store> Membership<S> {
         Ok(Page { items, next })
     }
 
+    /// Counts the active, unexpired members of a scope: as many as walking [`list_by_scope`](Self::list_by_scope) in the same
+    /// snapshot would return.
+    ///
+    /// A scope that nobody ever joined has none. Nothing is held: the number may change right after.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the database failed.
+    #[instrument(level = "debug", name = "membership.count", skip_all)]
+    pub async fn count(&self, conn: &mut S::Connection, scope: &Scope) -> Result<u64> {
+        self.store.count(conn, scope).await
+    }
+
     /// Makes the user an active member with the granted role and end, whatever was before: the administrative way in.
     ///
     /// It lifts a ban; [`Change::lifted_ban`] says so. Self-service goes through [`join`](Self::join).

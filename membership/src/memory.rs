@@ -50,6 +50,10 @@ impl Store for Memory {
         let is_next = |member: &Member| after.is_none_or(|after| member.user() > after);
         Ok(conn.read(|rows| active(rows, scope, Utc::now()).filter(is_next).take(limit as usize).collect()))
     }
+
+    async fn count(&self, conn: &mut Connection, scope: &Scope) -> Result<u64> {
+        Ok(conn.read(|rows| active(rows, scope, Utc::now()).count() as u64))
+    }
 }
 
 /// By scope and user: the order of a listing.

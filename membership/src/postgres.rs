@@ -124,6 +124,22 @@ impl Store for Postgres {
         .map(member)
         .collect()
     }
+
+    async fn count(&self, conn: &mut PgConnection, scope: &Scope) -> Result<u64> {
+        let count: i64 = sqlx::query_scalar(
+            r#"
+            SELECT count(*)
+            FROM memberships_membership
+            WHERE scope_type = $1 AND scope_id = $2 AND state = 'active'
+                AND (expires_at IS NULL OR expires_at > statement_timestamp())
+            "#,
+        )
+        .bind(scope.kind().as_str())
+        .bind(scope.id().as_str())
+        .fetch_one(conn)
+        .await?;
+        Ok(count.cast_unsigned()) // a count is never negative
+    }
 }
 
 async fn insert(conn: &mut PgConnection, write: &Write<'_>) -> Result<Written> {

@@ -106,6 +106,22 @@ impl Store for Sqlite {
         .map(member)
         .collect()
     }
+
+    async fn count(&self, conn: &mut SqliteConnection, scope: &Scope) -> Result<u64> {
+        let count: i64 = sqlx::query_scalar(
+            r#"
+            SELECT count(*)
+            FROM memberships_membership
+            WHERE scope_type = $1 AND scope_id = $2 AND state = 'active'
+                AND (expires_at IS NULL OR expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+            "#,
+        )
+        .bind(scope.kind().as_str())
+        .bind(scope.id().as_str())
+        .fetch_one(conn)
+        .await?;
+        Ok(count.cast_unsigned()) // a count is never negative
+    }
 }
 
 async fn insert(conn: &mut SqliteConnection, write: &Write<'_>) -> Result<Written> {

@@ -55,6 +55,9 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&UserId>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Member>>> + Send;
+
+    /// Counts the rows that [`list_by_scope`](Self::list_by_scope) would read without a limit.
+    fn count(&self, conn: &mut Self::Connection, scope: &Scope) -> impl Future<Output = Result<u64>> + Send;
 }
 
 /// The changeable fields of a membership.

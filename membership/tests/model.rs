@@ -16,6 +16,7 @@ const ROLES: [&str; 3] = ["member", "admin", "owner"];
 enum Operation {
     Add { user: usize, scope: usize, role: usize, ends: Option<bool> },
     Ban { user: usize, scope: usize },
+    Count { scope: usize },
     Join { user: usize, scope: usize },
     Leave { user: usize, scope: usize },
     List { scope: usize, limit: u32 },
@@ -34,6 +35,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (triple.clone(), any::<Option<bool>>())
             .prop_map(|((user, scope, role), ends)| Operation::Add { user, scope, role, ends }),
         1 => pair.clone().prop_map(|(user, scope)| Operation::Ban { user, scope }),
+        1 => scope.clone().prop_map(|scope| Operation::Count { scope }),
         2 => pair.clone().prop_map(|(user, scope)| Operation::Join { user, scope }),
         2 => pair.clone().prop_map(|(user, scope)| Operation::Leave { user, scope }),
         1 => (scope, 1..4_u32).prop_map(|(scope, limit)| Operation::List { scope, limit }),
@@ -87,6 +89,7 @@ async fn answer<S: Store>(
             membership.set_role(conn, &user(u), &scope(s), &role(r), &by).await
         }
         Operation::Unban { user: u, scope: s } => membership.unban(conn, &user(u), &scope(s), &by).await,
+        Operation::Count { scope: s } => return membership.count(conn, &scope(s)).await.unwrap().to_string(),
         Operation::List { scope: s, limit } => {
             let page = membership.list_by_scope(conn, &scope(s), &PageRequest::first(limit)).await.unwrap();
             return format!("{:?} {:?}", page.items.iter().map(fields).collect::<Vec<_>>(), page.next);
