@@ -125,6 +125,7 @@ pub(super) async fn group<B: Backend>(
     let (mut tx, viewer) = site.app.read_as(&session.user).await?;
     let group = tx.group(&id).await?.ok_or(Error::NotFound)?;
     let role = site.app.membership.role(&mut tx, &viewer.user, &scope).await?;
+    let members = site.app.membership.count(&mut tx, &scope).await?;
     let Some(role) = role else {
         return Ok(page(
             &group.name,
@@ -132,7 +133,7 @@ pub(super) async fn group<B: Backend>(
             "",
             &html! {
                 h1 { (group.name) }
-                p.lead { (group.description) }
+                p.lead { (group.description) " " (members) " members." }
                 form method="post" action={ "/groups/" (group.id) "/join" } { button { "Join this group" } }
             },
         ));
@@ -154,7 +155,7 @@ pub(super) async fn group<B: Backend>(
                     button.quiet { "Leave" }
                 }
             }
-            p.lead { (group.description) }
+            p.lead { (group.description) " " (members) " members." }
             form.write.card method="post" action={ "/groups/" (group.id) "/posts" } {
                 label { "Title" input name="title" required maxlength="200"; }
                 label { "Post" textarea name="body" required rows="4" maxlength="20000" {} }
