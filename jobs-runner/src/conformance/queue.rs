@@ -21,7 +21,7 @@ struct Bench<H: Harness> {
     source: H::Source,
 }
 
-type Conn<H> = <<H as Harness>::Store as Store>::Connection;
+pub(super) type Conn<H> = <<H as Harness>::Store as Store>::Connection;
 
 impl<H: Harness> Bench<H> {
     fn new(harness: &H) -> Self {
