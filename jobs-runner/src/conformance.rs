@@ -52,6 +52,7 @@ macro_rules! __laws {
             a_listing_walks_back_through_every_state
             bad_input_is_refused_before_anything_is_written
             texts_survive_as_they_are
+            an_error_of_any_text_is_storable
             on_a_bare_connection_every_verb_stands_alone
             the_longest_durations_are_storable
             a_handler_runs_once_for_each_job
