@@ -208,8 +208,6 @@ mod tests {
             }
         }
         impl StdError for Endless {}
-        assert_eq!(Failure::from(Endless).text().len(), 4096);
-
         #[derive(Debug)]
         struct Round;
         impl fmt::Display for Round {
@@ -222,6 +220,7 @@ mod tests {
                 Some(&Round)
             }
         }
+        assert_eq!(Failure::from(Endless).text().len(), 4096);
         assert_eq!(Failure::from(Round).text().matches('o').count(), MAX_CAUSES);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{Id, JoinError, JoinSet, yield_now};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::Instrument;
 
@@ -196,8 +196,6 @@ where
         tokio::select! {
             Some(ended) = self.handlers.join_next_with_id() => {
                 self.ended(ended);
-                // The first to end wakes this task; those that are about to end shall not wait for another turn.
-                yield_now().await;
                 while let Some(ended) = self.handlers.try_join_next_with_id() {
                     self.ended(ended);
                 }

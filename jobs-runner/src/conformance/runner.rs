@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::queue::Conn;
@@ -20,6 +20,8 @@ use crate::{
 
 /// No law takes this long: what has not happened by then never will.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a runner calls that is watched doing so.
+const PACE: Duration = Duration::from_millis(20);
 
 /// What handlers saw, and what they wait for.
 #[derive(Default)]
@@ -29,7 +31,7 @@ struct Probe {
     /// Waiting handlers take a permit each; closing it lets all go on.
     gate: Option<Semaphore>,
     cancelled: AtomicU32,
-    claim: Mutex<Option<Claim>>,
+    claims: Mutex<Vec<Claim>>,
 }
 
 impl Probe {
@@ -37,7 +39,8 @@ impl Probe {
         Self { gate: Some(Semaphore::new(0)), ..Self::default() }
     }
 
-    fn saw(&self, number: u32) {
+    fn saw(&self, number: u32, claim: Claim) {
+        self.claims.lock().unwrap().push(claim);
         *self.ran.lock().unwrap().entry(number).or_default() += 1;
         self.started.notify_one();
     }
@@ -88,7 +91,7 @@ impl Job for Task {
 
 impl Handler<Arc<Probe>> for Task {
     async fn run(self, cx: &Context<Arc<Probe>>) -> Result<(), Failure> {
-        cx.state().saw(self.number);
+        cx.state().saw(self.number, cx.claim);
         match self.act {
             Act::Succeed => {}
             Act::SucceedAt(attempt) if cx.attempt() >= attempt => {}
@@ -109,8 +112,6 @@ impl Handler<Arc<Probe>> for Task {
             }
             Act::Wait => drop(cx.state().gate().acquire().await),
             Act::WaitForCancel => {
-                *cx.state().claim.lock().unwrap() = Some(cx.claim);
-                cx.state().started.notify_one();
                 cx.cancelled().await;
                 assert!(cx.is_cancelled());
                 cx.state().cancelled.fetch_add(1, Ordering::SeqCst);
@@ -170,6 +171,7 @@ impl Handler<Arc<Probe>> for Misread {
 struct Remote<P> {
     source: P,
     line: Arc<Mutex<Line>>,
+    calls: watch::Sender<u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -183,14 +185,25 @@ enum Line {
 
 impl<P> Remote<P> {
     fn new(source: P) -> Self {
-        Self { source, line: Arc::new(Mutex::new(Line::Open)) }
+        Self { source, line: Arc::new(Mutex::new(Line::Open)), calls: watch::Sender::new(0) }
     }
 
     fn set(&self, line: Line) {
         *self.line.lock().unwrap() = line;
     }
 
+    /// Waits until the database was called so many times more, whether it could be reached or not.
+    fn called(&self, times: u32) -> impl Future<Output = ()> {
+        let mut calls = self.calls.subscribe();
+        let enough = *calls.borrow() + times;
+        async move {
+            let called = calls.wait_for(|calls| *calls >= enough);
+            tokio::time::timeout(PATIENCE, called).await.expect("the database is not called").unwrap();
+        }
+    }
+
     async fn reach(&self) -> Result<()> {
+        self.calls.send_modify(|calls| *calls += 1);
         let line = *self.line.lock().unwrap();
         match line {
             Line::Open => Ok(()),
@@ -247,6 +260,13 @@ impl<H: Harness> Stage<H> {
     async fn job(&self, id: JobId) -> JobRecord {
         let mut conn = self.source.acquire().await.unwrap();
         self.jobs.find(&mut conn, id).await.unwrap().unwrap()
+    }
+
+    /// Lets the lease of every running job end now, as a long time would.
+    async fn end_leases(&self) {
+        let claims = self.probe.claims.lock().unwrap().clone();
+        let mut conn = self.source.acquire().await.unwrap();
+        assert!(self.jobs.store.renew(&mut conn, &claims, Duration::ZERO).await.unwrap().is_empty());
     }
 
     /// Polls once in an hour: whatever happens, happens without a poll.
@@ -503,8 +523,9 @@ pub async fn a_graceful_stop_does_not_wait_for_a_silent_database<H: Harness>(har
     stage.probe.started().await;
     remote.set(Line::Silent);
     // The runner looks for work, and waits for an answer when it is told to stop.
+    let called = remote.called(1);
     stage.jobs.wake();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    called.await;
     stop.send(()).unwrap();
     assert_eq!(ended(running).await, Tally::default());
     assert_eq!(stage.job(id).await.state, State::Running);
@@ -515,15 +536,16 @@ pub async fn an_outage_longer_than_the_lease_discards_no_outcome<H: Harness>(har
     let stage = Stage::<H>::new(harness, Probe::closed());
     let id = stage.enqueue(1, Act::Wait).await;
     let remote = Remote::new(stage.source.clone());
-    let lease = Duration::from_millis(300);
-    let runner = stage.runner_over(remote.clone()).lease(lease).poll_interval(Duration::from_millis(20));
+    let runner = stage.runner_over(remote.clone()).lease(Duration::from_millis(300)).poll_interval(PACE);
     let (stop, running) = spawn(runner);
     stage.probe.started().await;
     remote.set(Line::Cut);
-    stage.probe.gate().add_permits(1);
-    tokio::time::sleep(2 * lease).await;
+    stage.end_leases().await;
+    stage.probe.gate().close();
+    // By then a beat is due.
+    remote.called(20).await;
     remote.set(Line::Open);
-    tokio::time::sleep(lease).await;
+    remote.called(3).await;
     stop.send(()).unwrap();
     assert_eq!(ended(running).await, Tally { succeeded: 1, ..Tally::default() });
     let job = stage.job(id).await;
@@ -539,17 +561,18 @@ pub async fn an_outage_longer_than_the_lease_costs_no_claim<H: Harness>(harness:
     let elsewhere = stage.jobs.enqueue(&mut conn, &elsewhere).await.unwrap();
     drop(conn);
     let remote = Remote::new(stage.source.clone());
-    let lease = Duration::from_millis(900);
-    let runner = stage.runner_over(remote.clone()).lease(lease).poll_interval(Duration::from_millis(20));
+    let runner = stage.runner_over(remote.clone()).lease(Duration::from_millis(900)).poll_interval(PACE);
     let (stop, running) = spawn(runner.handle::<Elsewhere>());
     while stage.probe.count(1) + stage.probe.count(2) < 2 {
         stage.probe.started().await;
     }
     remote.set(Line::Cut);
-    tokio::time::sleep(lease + lease / 3).await;
+    stage.end_leases().await;
+    // By then a beat is due in both queues, and after as many again there was another one.
+    remote.called(60).await;
     remote.set(Line::Open);
-    tokio::time::sleep(lease).await;
-    stage.probe.gate().add_permits(2);
+    remote.called(60).await;
+    stage.probe.gate().close();
     stop.send(()).unwrap();
     assert_eq!(ended(running).await, Tally { succeeded: 2, ..Tally::default() });
     for id in [here, elsewhere] {
@@ -598,13 +621,8 @@ pub async fn a_lost_claim_cancels_its_handler<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::closed());
     stage.enqueue(1, Act::WaitForCancel).await;
     let (stop, running) = spawn(stage.runner().lease(Duration::from_millis(30)));
-    let claim = loop {
-        stage.probe.started().await;
-        let claim = *stage.probe.claim.lock().unwrap();
-        if let Some(claim) = claim {
-            break claim;
-        }
-    };
+    stage.probe.started().await;
+    let claim = stage.probe.claims.lock().unwrap()[0];
     // The runner's own token ends the claim behind its back.
     let mut conn = stage.source.acquire().await.unwrap();
     let report = Report { claim, outcome: Outcome::Succeeded };
