@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
-use stoa_jobs_runner::{Backoff, Context, Failure, Filter, Handler, Job, Jobs, Runner, Sqlite};
+use stoa_jobs_runner::{Backoff, Context, Failure, Filter, Handler, Job, Jobs, PageRequest, Runner, Sqlite};
 use tokio::sync::mpsc;
 
 #[derive(Serialize, Deserialize)]
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("sent to {}", sending.recv().await.ok_or("the worker is gone")?);
     stop.send(()).map_err(|()| "the worker is gone")?;
     println!("{:?}", worker.await??);
-    for job in jobs.list(&mut *pool.acquire().await?, &Filter::default(), None, 10).await? {
+    for job in jobs.list(&mut *pool.acquire().await?, &Filter::default(), &PageRequest::first(10)).await?.items {
         println!("{} {} {} after {} attempts: {:?}", job.id, job.kind, job.state, job.attempt, job.last_error);
     }
     Ok(std::fs::remove_file(&path)?)

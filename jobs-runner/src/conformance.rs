@@ -52,17 +52,26 @@ macro_rules! __laws {
             a_listing_walks_back_through_every_state
             bad_input_is_refused_before_anything_is_written
             texts_survive_as_they_are
+            an_error_of_any_text_is_storable
             on_a_bare_connection_every_verb_stands_alone
             the_longest_durations_are_storable
             a_handler_runs_once_for_each_job
             a_failing_handler_is_tried_again
             failures_say_what_shall_become_of_the_job
+            a_released_job_waits_for_the_next_poll
+            an_error_that_cannot_be_shown_costs_an_attempt
             panics_and_undecodable_payloads_cost_an_attempt
             a_runner_rescues_what_a_lost_one_left
+            a_runner_counts_what_died_with_a_lost_one
             a_wake_starts_a_job_without_a_poll
             a_freed_slot_is_filled_without_a_poll
             a_graceful_stop_lets_running_work_finish
             a_graceful_stop_gives_back_what_does_not_finish
+            a_graceful_stop_leaves_what_blocks_its_thread_to_its_lease
+            a_graceful_stop_does_not_wait_for_a_silent_database
+            an_outage_longer_than_the_lease_discards_no_outcome
+            an_outage_longer_than_the_lease_costs_no_claim
+            the_longest_settings_are_for_ever
             a_long_handler_keeps_its_claim
             a_lost_claim_cancels_its_handler
             a_misconfigured_runner_does_not_start

@@ -1,14 +1,18 @@
 //! What runs a job.
 
-use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::{Claim, Job, JobId};
+
+/// No recorded error is longer, in bytes.
+const MAX_TEXT: usize = 4096;
+/// No more causes of an error are recorded: a chain may be endless.
+const MAX_CAUSES: usize = 64;
 
 /// Runs jobs of its own type, with what the host gives to every handler: pools, clients, settings.
 ///
@@ -33,14 +37,6 @@ impl<T> Context<T> {
     /// Returns the id of the job.
     pub fn id(&self) -> JobId {
         self.claim.id
-    }
-
-    /// Returns what to show to the store to act on the job.
-    ///
-    /// A handler that [reports](crate::Store::report) its own success in the transaction of its effects has them exactly once:
-    /// if the claim was lost meanwhile, the report says so and the transaction can be dropped.
-    pub fn claim(&self) -> Claim {
-        self.claim
     }
 
     /// Returns which attempt this is, from 1.
@@ -112,7 +108,8 @@ impl Failure {
         Self { error: error.into(), verdict: Verdict::Fatal }
     }
 
-    /// Gives the job back at no cost: it is due at once and this attempt does not count.
+    /// Gives the job back at no cost: this attempt does not count. The job is due again after the runner's poll interval, or at
+    /// once, for other runners, if this one is stopping.
     pub fn release() -> Self {
         Self { error: "released".into(), verdict: Verdict::Release }
     }
@@ -121,15 +118,44 @@ impl Failure {
         Self { error: error.into(), verdict: Verdict::Undecodable }
     }
 
-    /// Returns the error and its causes in one line that every backend can store.
-    pub(crate) fn text(&self) -> String {
-        let mut text = self.error.to_string();
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
+    /// Keeps of the error what can be recorded.
+    pub(crate) fn into_failed(self) -> Failed {
+        Failed { verdict: self.verdict, error: self.text() }
+    }
+
+    /// Returns the error and its causes in one text that every backend can store.
+    fn text(&self) -> String {
+        let mut text = Bounded(String::new());
+        let mut separator = "";
+        let mut next: Option<&dyn StdError> = Some(&*self.error);
+        for _ in 0..MAX_CAUSES {
+            let Some(cause) = next else { break };
+            // The text is full, or a Display gave up: what there is will do.
+            if write!(text, "{separator}{cause}").is_err() {
+                break;
+            }
+            separator = ": ";
+            next = cause.source();
         }
-        storable(text)
+        storable(&text.0)
+    }
+}
+
+/// What is left of a failure when its handler has ended: plain data, for the worker.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) verdict: Verdict,
+    pub(crate) error: String,
+}
+
+/// Takes text until it is full, and refuses the rest: an error may have more to say than there is memory.
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let fitting = text.floor_char_boundary(MAX_TEXT - self.0.len());
+        self.0.push_str(&text[..fitting]);
+        if fitting < text.len() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -146,10 +172,9 @@ impl fmt::Display for Failure {
 }
 
 /// Bounds an error's text, and takes out the one character that PostgreSQL cannot store.
-pub(crate) fn storable(text: impl Into<Cow<'static, str>>) -> String {
-    const MAX_BYTES: usize = 4096;
-    let mut text = text.into().replace('\0', "\u{fffd}");
-    text.truncate(text.floor_char_boundary(MAX_BYTES));
+pub(crate) fn storable(text: &str) -> String {
+    let mut text = text[..text.floor_char_boundary(MAX_TEXT)].replace('\0', "\u{fffd}");
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
 }
 
@@ -167,5 +192,35 @@ mod tests {
         assert_eq!(Failure::fatal("a\0b").text(), "a\u{fffd}b");
         assert_eq!(Failure::fatal("é".repeat(4000)).text().len(), 4096);
         assert_eq!(Failure::fatal(format!("a{}", "é".repeat(4000))).text().len(), 4095);
+        assert_eq!(Failure::fatal("\0".repeat(4000)).text().len(), 4095);
+        assert_eq!(storable(&"é".repeat(4000)).len(), 4096);
+    }
+
+    #[test]
+    fn an_endless_error_is_cut_off() {
+        #[derive(Debug)]
+        struct Endless;
+        impl fmt::Display for Endless {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    formatter.write_str("on and on ")?;
+                }
+            }
+        }
+        impl StdError for Endless {}
+        #[derive(Debug)]
+        struct Round;
+        impl fmt::Display for Round {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("o")
+            }
+        }
+        impl StdError for Round {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(&Round)
+            }
+        }
+        assert_eq!(Failure::from(Endless).text().len(), 4096);
+        assert_eq!(Failure::from(Round).text().matches('o').count(), MAX_CAUSES);
     }
 }

@@ -7,10 +7,7 @@ use tracing::instrument;
 
 use crate::job::payload;
 use crate::store::NewJob;
-use crate::{EnqueueOptions, Filter, Job, JobId, JobRecord, Kind, Queue, Result, Store};
-
-/// No page of a listing is longer.
-const MAX_PAGE: u32 = 1000;
+use crate::{EnqueueOptions, Filter, Job, JobId, JobRecord, Kind, Page, PageRequest, Queue, Result, Store};
 
 /// Work to do later.
 ///
@@ -59,9 +56,9 @@ impl<S: Store> Jobs<S> {
         self.store.enqueue(conn, &new).await
     }
 
-    /// Makes the runners of this process look for work now.
+    /// Makes the runners that were made with this value or a clone of it look for work now.
     ///
-    /// Call it after the commit; without it, and for other processes, a job waits for the next poll.
+    /// Call it after the commit; without it, and for all other runners, a job waits for the next poll.
     pub fn wake(&self) {
         self.wake.send_replace(());
     }
@@ -75,20 +72,17 @@ impl<S: Store> Jobs<S> {
         self.store.find(conn, id).await
     }
 
-    /// Reads up to `limit` jobs (at most 1000) that were enqueued before `before`, the latest first.
-    ///
-    /// The next page begins before the last id of this one.
+    /// Lists jobs, finished or not, the latest first.
     ///
     /// # Errors
     /// [`Error::Backend`](crate::Error::Backend) if the database failed.
     #[instrument(level = "debug", name = "jobs.list", skip_all)]
-    pub async fn list(
-        &self,
-        conn: &mut S::Connection,
-        filter: &Filter,
-        before: Option<JobId>,
-        limit: u32,
-    ) -> Result<Vec<JobRecord>> {
-        self.store.list(conn, filter, before, limit.min(MAX_PAGE)).await
+    pub async fn list(&self, conn: &mut S::Connection, filter: &Filter, page: &PageRequest) -> Result<Page<JobRecord>> {
+        // The last of up to limit + 1 jobs only shows that there is a next page.
+        let mut items = self.store.list(conn, filter, page.after, page.limit + 1).await?;
+        let has_next = items.len() > page.limit as usize;
+        items.truncate(page.limit as usize);
+        let next = items.last().filter(|_| has_next).map(|job| job.id);
+        Ok(Page { items, next })
     }
 }

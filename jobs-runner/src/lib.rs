@@ -8,6 +8,7 @@ mod backoff;
 mod handler;
 mod job;
 mod name;
+mod page;
 mod record;
 
 mod error;
@@ -30,6 +31,7 @@ pub use job::{EnqueueOptions, Job};
 pub use jobs::Jobs;
 pub use memory::Memory;
 pub use name::{Kind, Queue};
+pub use page::{Page, PageRequest};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 pub use record::{DeadReason, Filter, JobId, JobRecord, State};

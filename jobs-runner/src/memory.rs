@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Mutex as WriterLock, OwnedMutexGuard};
 
+use crate::handler::storable;
 use crate::store::{CRASH, MAX_DURATION};
 use crate::{
     Claim, ClaimRequest, Claimed, DeadReason, Due, Filter, JobId, JobRecord, NewJob, Outcome, Report, Reported,
@@ -200,7 +201,7 @@ impl Row {
         match outcome {
             Outcome::Succeeded => job.state = State::Succeeded,
             Outcome::Failed { error, retry, reason } => {
-                job.last_error = Some(error.clone());
+                job.last_error = Some(storable(error));
                 match retry {
                     Some(delay) if job.attempt < job.max_attempts => {
                         job.state = State::Failed;

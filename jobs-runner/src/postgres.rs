@@ -1,6 +1,6 @@
 //! The PostgreSQL backend.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row, SqlStr};
 
-use crate::store::{CRASH, micros};
+use crate::handler::storable;
+use crate::store::{CRASH, corrupt, micros};
 use crate::{
     Claim, ClaimRequest, Claimed, DeadReason, Due, Error, Filter, JobId, JobRecord, Kind, NewJob, Outcome, Queue,
     Report, Reported, Rescued, Result, Source, State, Store,
@@ -117,6 +118,7 @@ impl Store for Postgres {
         .bind(micros(lease))
         .fetch_all(conn)
         .await?;
+        let renewed: HashSet<i64> = renewed.into_iter().collect();
         Ok(claims.iter().copied().filter(|claim| !renewed.contains(&claim.id.as_i64())).collect())
     }
 
@@ -194,20 +196,20 @@ impl Store for Postgres {
 
 /// Reports by column, as `unnest` takes them.
 #[derive(Default)]
-struct Columns<'a> {
+struct Columns {
     ids: Vec<i64>,
     tokens: Vec<i64>,
     states: Vec<&'static str>,
     delays: Vec<Option<i64>>,
-    errors: Vec<Option<&'a str>>,
+    errors: Vec<Option<String>>,
     reasons: Vec<Option<&'static str>>,
 }
 
-impl<'a> Columns<'a> {
-    fn push(&mut self, report: &'a Report) {
+impl Columns {
+    fn push(&mut self, report: &Report) {
         let (state, delay, error, reason) = match &report.outcome {
             Outcome::Succeeded => (State::Succeeded, None, None, None),
-            Outcome::Failed { error, retry, reason } => (State::Failed, *retry, Some(error.as_str()), Some(*reason)),
+            Outcome::Failed { error, retry, reason } => (State::Failed, *retry, Some(storable(error)), Some(*reason)),
             Outcome::Released { delay } => (State::Pending, Some(*delay), None, None),
         };
         self.ids.push(report.claim.id.as_i64());
@@ -221,7 +223,7 @@ impl<'a> Columns<'a> {
 
 fn reported(state: Option<&str>) -> Result<Reported> {
     Ok(match state {
-        Some(state) => Reported::Now(State::try_from(state)?),
+        Some(state) => Reported::Now(corrupt("state", State::try_from(state))?),
         None => Reported::Fenced,
     })
 }
@@ -239,7 +241,7 @@ fn claimed(row: &PgRow, request: &ClaimRequest<'_>) -> Result<(Place, Claimed)> 
     let id: i64 = row.try_get("id")?;
     let job = Claimed {
         claim: Claim { id: JobId::from(id), token: request.token },
-        kind: Kind::new(row.try_get::<&str, _>("kind")?)?,
+        kind: text(row, "kind")?,
         payload: row.try_get("payload")?,
         attempt: number(row, "attempt")?,
         max_attempts: number(row, "max_attempts")?,
@@ -251,11 +253,11 @@ fn record(row: &PgRow) -> Result<JobRecord> {
     let priority: i16 = row.try_get("priority")?;
     Ok(JobRecord {
         id: JobId::from(row.try_get::<i64, _>("id")?),
-        queue: Queue::new(row.try_get::<&str, _>("queue")?)?,
-        kind: Kind::new(row.try_get::<&str, _>("kind")?)?,
+        queue: text(row, "queue")?,
+        kind: text(row, "kind")?,
         payload: row.try_get("payload")?,
-        state: State::try_from(row.try_get::<&str, _>("state")?)?,
-        reason: row.try_get::<Option<&str>, _>("reason")?.map(DeadReason::try_from).transpose()?,
+        state: text(row, "state")?,
+        reason: corrupt("reason", row.try_get::<Option<&str>, _>("reason")?.map(DeadReason::try_from).transpose())?,
         priority: u8::try_from(priority).map_err(|_| Error::Corrupt { what: "priority" })?,
         attempt: number(row, "attempt")?,
         max_attempts: number(row, "max_attempts")?,
@@ -266,6 +268,10 @@ fn record(row: &PgRow) -> Result<JobRecord> {
         attempted_at: row.try_get("attempted_at")?,
         finished_at: row.try_get("finished_at")?,
     })
+}
+
+fn text<T: for<'a> TryFrom<&'a str, Error = Error>>(row: &PgRow, column: &'static str) -> Result<T> {
+    corrupt(column, T::try_from(row.try_get(column)?))
 }
 
 fn number(row: &PgRow, column: &'static str) -> Result<u16> {
@@ -283,7 +289,8 @@ impl Source for PgPool {
     }
 
     async fn begin(&self) -> Result<Self::Transaction> {
-        Ok(sqlx::Pool::begin(self).await?)
+        // Whatever the database's default is: above it, skipping what somebody else has claimed would be an error.
+        Ok(self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
     }
 
     async fn begin_snapshot(&self) -> Result<Self::Transaction> {

@@ -1,7 +1,6 @@
 //! What a job is once it is stored.
 
 use std::fmt;
-use std::num::ParseIntError;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
@@ -25,10 +24,17 @@ impl From<i64> for JobId {
     }
 }
 
+impl TryFrom<&str> for JobId {
+    type Error = Error;
+    fn try_from(text: &str) -> Result<Self> {
+        text.parse().map(Self).map_err(|_| Error::Invalid { what: "job id", problem: "must be a whole number" })
+    }
+}
+
 impl FromStr for JobId {
-    type Err = ParseIntError;
-    fn from_str(text: &str) -> Result<Self, ParseIntError> {
-        text.parse().map(Self)
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        Self::try_from(text)
     }
 }
 
@@ -62,7 +68,7 @@ macro_rules! text_enum {
             fn try_from(text: &str) -> Result<Self> {
                 match text {
                     $($text => Ok(Self::$variant),)*
-                    _ => Err(Error::Corrupt { what: $what }),
+                    _ => Err(Error::Invalid { what: $what, problem: concat!("must be one of:" $(, " ", $text)*) }),
                 }
             }
         }
@@ -159,5 +165,25 @@ impl Filter {
     #[must_use]
     pub fn state(self, state: State) -> Self {
         Self { state: Some(state), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_from_outside_are_parsed_or_invalid() {
+        assert_eq!("42".parse::<JobId>().unwrap(), JobId::from(42));
+        assert_eq!(State::try_from("dead").unwrap(), State::Dead);
+        let refused = [JobId::try_from("x").err(), State::try_from("gone").err(), DeadReason::try_from("").err()];
+        assert_eq!(
+            refused.map(|error| error.unwrap().to_string()),
+            [
+                "job id must be a whole number",
+                "state must be one of: pending running failed succeeded dead",
+                "reason must be one of: exhausted fatal crashed undecodable",
+            ]
+        );
     }
 }

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
+use crate::handler::Failed;
+use crate::store::MAX_DURATION;
 use crate::worker::Worker;
 use crate::{Backoff, Context, Error, Failure, Handler, Jobs, Kind, Queue, Result, Source, Store};
 
@@ -33,8 +36,8 @@ pub struct Runner<S, P, T = ()> {
 
 /// The handlers by the kind of their jobs.
 pub(crate) type Registry<T> = HashMap<Kind, Run<T>>;
-/// Decodes a payload and runs its handler: the only place where the type of a job is erased.
-pub(crate) type Run<T> = fn(String, Context<T>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+/// Decodes a payload, runs its handler and says in words what went wrong: the only place where the type of a job is erased.
+pub(crate) type Run<T> = fn(String, Context<T>) -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -100,21 +103,21 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
     /// while there is more work than slots.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.settings.poll_interval = interval.max(Duration::from_millis(1));
+        self.settings.poll_interval = interval.clamp(Duration::from_millis(1), MAX_DURATION);
         self
     }
 
     /// Lets others take a job this long after its worker was last heard of. Default: 15 seconds; renewed every third of it.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease.max(Duration::from_millis(3));
+        self.settings.lease = lease.clamp(Duration::from_millis(3), MAX_DURATION);
         self
     }
 
     /// Gives running work this long to finish after the shutdown, then gives it back. Default: 30 seconds.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.settings.grace = grace;
+        self.settings.grace = grace.min(MAX_DURATION);
         self
     }
 
@@ -128,14 +131,15 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
     /// Runs jobs until the shutdown completes, then stops gracefully and says what was done.
     ///
     /// From the shutdown on nothing is claimed and every handler's [`Context::cancelled`] returns; running work has the grace
-    /// period to finish, and what is left is given back without costing an attempt. A failing database is logged and tried
-    /// again. Dropping the future aborts the handlers, whose jobs come back when their leases end.
+    /// period to finish, and what is left is given back without costing an attempt. A handler that blocks its thread cannot be
+    /// ended: its job is left to its lease. A failing database is logged and tried again, while stopping a few times and not
+    /// for long. Dropping the future aborts the handlers, whose jobs come back when their leases end.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the runner is misconfigured.
     pub async fn run_until(&self, shutdown: impl Future<Output = ()>) -> Result<Tally> {
         self.check()?;
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(None);
         let mut workers = JoinSet::new();
         for (queue, concurrency) in self.served() {
             workers.spawn(Worker::new(self, queue, concurrency).run(stopping.clone()));
@@ -146,7 +150,7 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             // A worker ends before the shutdown only by a panic, which goes on here.
             Some(ended) = workers.join_next() => tally += finished(ended),
         }
-        stop.send_replace(true);
+        stop.send_replace(Some(Instant::now() + self.settings.grace));
         while let Some(ended) = workers.join_next().await {
             tally += finished(ended);
         }
@@ -194,11 +198,16 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
 fn run<J: Handler<T>, T: Send + Sync + 'static>(
     payload: String,
     cx: Context<T>,
-) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
+) -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>> {
     Box::pin(async move {
-        let job: J = serde_json::from_str(&payload).map_err(Failure::undecodable)?;
+        let decoded = serde_json::from_str::<J>(&payload).map_err(Failure::undecodable);
         drop(payload);
-        job.run(&cx).await
+        let ended = match decoded {
+            Ok(job) => job.run(&cx).await,
+            Err(failure) => Err(failure),
+        };
+        // Here and not in the worker, for an error may run anybody's code to say what it is.
+        ended.map_err(Failure::into_failed)
     })
 }
 
@@ -215,7 +224,7 @@ pub struct Tally {
     pub succeeded: u64,
     /// Failed, to be tried again.
     pub failed: u64,
-    /// Failed for good.
+    /// Failed for good, or found to have crashed for the last time.
     pub dead: u64,
     /// Given back.
     pub released: u64,

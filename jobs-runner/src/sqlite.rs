@@ -1,6 +1,6 @@
 //! The SQLite backend.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlStr, SqliteConnection, SqlitePool};
 
-use crate::store::{CRASH, micros};
+use crate::handler::storable;
+use crate::store::{CRASH, corrupt, micros};
 use crate::{
     Claim, ClaimRequest, Claimed, DeadReason, Due, Error, Filter, JobId, JobRecord, Kind, NewJob, Outcome, Queue,
     Report, Reported, Rescued, Result, Source, State, Store,
@@ -40,7 +41,9 @@ impl Store for Sqlite {
             Due::At(at) => (Some(at.timestamp_micros()), 0),
             Due::After(delay) => (None, micros(delay)),
         };
-        let id: i64 = sqlx::query_scalar(
+        // Of a statement that writes every row is fetched, here and below: sqlx ends it after the first one otherwise, and does
+        // not tell when the commit that comes with the end has failed.
+        let ids: Vec<i64> = sqlx::query_scalar(
             r#"
             INSERT INTO jobs_queue_job
                 (queue, kind, payload, state, priority, attempt, max_attempts, crashes, run_at, created_at)
@@ -57,9 +60,9 @@ impl Store for Sqlite {
         .bind(i64::from(job.max_attempts))
         .bind(at)
         .bind(after)
-        .fetch_one(conn)
+        .fetch_all(conn)
         .await?;
-        Ok(JobId::from(id))
+        ids.first().copied().map(JobId::from).ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 
     async fn claim(&self, conn: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<Vec<Claimed>> {
@@ -111,6 +114,7 @@ impl Store for Sqlite {
         .bind(micros(lease))
         .fetch_all(conn)
         .await?;
+        let renewed: HashSet<i64> = renewed.into_iter().collect();
         Ok(claims.iter().copied().filter(|claim| !renewed.contains(&claim.id.as_i64())).collect())
     }
 
@@ -200,7 +204,7 @@ impl Store for Sqlite {
 fn object(report: &Report) -> Value {
     let (state, delay, error, reason) = match &report.outcome {
         Outcome::Succeeded => (State::Succeeded, None, None, None),
-        Outcome::Failed { error, retry, reason } => (State::Failed, *retry, Some(error.as_str()), Some(*reason)),
+        Outcome::Failed { error, retry, reason } => (State::Failed, *retry, Some(storable(error)), Some(*reason)),
         Outcome::Released { delay } => (State::Pending, Some(*delay), None, None),
     };
     json!({
@@ -215,7 +219,7 @@ fn object(report: &Report) -> Value {
 
 fn reported(state: Option<&str>) -> Result<Reported> {
     Ok(match state {
-        Some(state) => Reported::Now(State::try_from(state)?),
+        Some(state) => Reported::Now(corrupt("state", State::try_from(state))?),
         None => Reported::Fenced,
     })
 }
@@ -233,7 +237,7 @@ fn claimed(row: &SqliteRow, request: &ClaimRequest<'_>) -> Result<(Place, Claime
     let id: i64 = row.try_get("id")?;
     let job = Claimed {
         claim: Claim { id: JobId::from(id), token: request.token },
-        kind: Kind::new(row.try_get::<&str, _>("kind")?)?,
+        kind: text(row, "kind")?,
         payload: row.try_get("payload")?,
         attempt: number(row, "attempt")?,
         max_attempts: number(row, "max_attempts")?,
@@ -245,11 +249,11 @@ fn record(row: &SqliteRow) -> Result<JobRecord> {
     let priority: i64 = row.try_get("priority")?;
     Ok(JobRecord {
         id: JobId::from(row.try_get::<i64, _>("id")?),
-        queue: Queue::new(row.try_get::<&str, _>("queue")?)?,
-        kind: Kind::new(row.try_get::<&str, _>("kind")?)?,
+        queue: text(row, "queue")?,
+        kind: text(row, "kind")?,
         payload: row.try_get("payload")?,
-        state: State::try_from(row.try_get::<&str, _>("state")?)?,
-        reason: row.try_get::<Option<&str>, _>("reason")?.map(DeadReason::try_from).transpose()?,
+        state: text(row, "state")?,
+        reason: corrupt("reason", row.try_get::<Option<&str>, _>("reason")?.map(DeadReason::try_from).transpose())?,
         priority: u8::try_from(priority).map_err(|_| Error::Corrupt { what: "priority" })?,
         attempt: number(row, "attempt")?,
         max_attempts: number(row, "max_attempts")?,
@@ -260,6 +264,10 @@ fn record(row: &SqliteRow) -> Result<JobRecord> {
         attempted_at: row.try_get::<Option<i64>, _>("attempted_at")?.map(time).transpose()?,
         finished_at: row.try_get::<Option<i64>, _>("finished_at")?.map(time).transpose()?,
     })
+}
+
+fn text<T: for<'a> TryFrom<&'a str, Error = Error>>(row: &SqliteRow, column: &'static str) -> Result<T> {
+    corrupt(column, T::try_from(row.try_get(column)?))
 }
 
 fn number(row: &SqliteRow, column: &'static str) -> Result<u16> {

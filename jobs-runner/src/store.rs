@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::Error;
 use crate::{DeadReason, Filter, JobId, JobRecord, Kind, Queue, Result, State};
 
 /// No lease, delay or backoff is longer: a hundred years.
@@ -16,7 +18,7 @@ pub(crate) const MAX_DURATION: Duration = Duration::from_hours(100 * 365 * 24);
 /// * A method does all its work on `conn`; it never commits or rolls back the caller's transaction, `SET`s or takes a session lock.
 /// * A mutating method is atomic by itself, also on a bare connection. Half a method never stays.
 /// * An expected outcome is never a database error: the caller's transaction stays usable.
-/// * Correct at READ COMMITTED and above.
+/// * Correct at READ COMMITTED and above; above READ COMMITTED, conflicts are retryable errors.
 /// * Time is the database's clock at the statement; durations come from the caller, and none is longer than a hundred years.
 /// * Every claim carries a token; whoever shows another one changes nothing.
 pub trait Store: Send + Sync + 'static {
@@ -46,7 +48,7 @@ pub trait Store: Send + Sync + 'static {
     /// Ends claims and says what became of each, in the same order. A claim may be reported once in a call.
     ///
     /// A failed job waits for its retry, or is dead if there is none or this was its last attempt. A released job is pending
-    /// again and its attempt never was.
+    /// again and its attempt never was. An error is recorded without its NULs, which become U+FFFD, and up to 4096 bytes.
     fn report(
         &self,
         conn: &mut Self::Connection,
@@ -221,6 +223,12 @@ pub(crate) const CRASH: &str = "the worker was lost before it reported";
 /// The standard library keys every `RandomState` from the system's entropy, which spares a dependency.
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(())
+}
+
+/// Marks what a database holds and this crate does not know: no caller's mistake, whatever the parser thought.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) fn corrupt<T>(what: &'static str, parsed: Result<T>) -> Result<T> {
+    parsed.map_err(|_| Error::Corrupt { what })
 }
 
 /// Turns a duration into microseconds that both databases can add to a time.

@@ -1,31 +1,34 @@
 //! The loop that serves one queue.
 //!
-//! One task does all the database work of its queue, in turns: renew, rescue, report and claim, in one transaction. Handlers
-//! run in tasks of their own and hand back what became of them. Between two turns no connection is held.
+//! One task does all the database work of its queue, in turns: renew, report, rescue and claim, in one transaction. The order
+//! matters: what waits for locks comes before what skips them, and nobody rescues a job whose outcome is in its own hands.
+//! Handlers run in tasks of their own and hand back what became of them. Between two turns no connection is held.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::Instrument;
 
-use crate::handler::{Verdict, storable};
+use crate::handler::{Failed, Verdict, storable};
 use crate::runner::{Registry, Settings};
 use crate::{
-    Claim, ClaimRequest, Claimed, Context, DeadReason, Error, Failure, Jobs, Kind, Outcome, Queue, Report, Reported,
+    Claim, ClaimRequest, Claimed, Context, DeadReason, Error, Jobs, Kind, Outcome, Queue, Report, Reported, Rescued,
     Result, Runner, Source, State, Store, Tally, Token,
 };
 
 /// How many jobs one turn rescues.
 const RESCUE_LIMIT: u32 = 1000;
-/// How long aborted handlers have to notice.
+/// How long aborted handlers have to notice, and a turn to end after the grace period.
 const ABORT_TIME: Duration = Duration::from_secs(1);
 /// How often the last reports are tried before it is left to the leases.
 const LAST_TRIES: u32 = 3;
+/// How long each of these tries may take.
+const LAST_TRY_TIME: Duration = Duration::from_secs(2);
 /// The longest pause after the database failed.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
@@ -39,13 +42,16 @@ pub(crate) struct Worker<S, P, T> {
     slots: usize,
     kinds: Vec<Kind>,
     wake: watch::Receiver<()>,
-    handlers: JoinSet<Result<(), Failure>>,
+    handlers: JoinSet<Result<(), Failed>>,
     running: HashMap<Id, Running>,
     reports: Vec<Report>,
     /// There may be due jobs: a poll is due, somebody called, or the last claim filled every slot.
     is_hungry: bool,
     poll_at: Instant,
     beat_at: Instant,
+    /// A beat after this moment does not rescue: whatever held it up may have held up the loops of other queues too, and they
+    /// shall renew first. `None`: no beat was missed, for there was none before.
+    rescue_by: Option<Instant>,
     /// No turn before: the database failed.
     resume_at: Instant,
     tally: Tally,
@@ -82,24 +88,31 @@ where
             poll_at: now,
             // The first turn rescues what a former process left behind.
             beat_at: now,
+            rescue_by: None,
             resume_at: now,
             tally: Tally::default(),
         }
     }
 
-    /// Serves the queue until the flag is raised, then stops gracefully.
-    pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) -> Tally {
-        loop {
-            if let Err(error) = self.turn().await {
-                self.hold_off(&error);
+    /// Serves the queue until there is a deadline, then stops gracefully.
+    pub(crate) async fn run(mut self, mut stopping: watch::Receiver<Option<Instant>>) -> Tally {
+        let deadline = loop {
+            tokio::select! {
+                turned = self.turn() => {
+                    if let Err(error) = turned {
+                        self.hold_off(&error);
+                    }
+                }
+                // A turn that was claiming jobs had better end, but its connection may be dead without saying so.
+                () = overdue(stopping.clone()) => {}
             }
             tokio::select! {
-                // An error means that nobody can raise the flag any more: the runner was dropped.
-                _ = stopping.wait_for(|stopping| *stopping) => break,
+                biased;
+                deadline = deadline(&mut stopping) => break deadline,
                 () = self.rest() => {}
             }
-        }
-        self.stop().await;
+        };
+        self.stop(deadline).await;
         self.tally
     }
 
@@ -129,17 +142,18 @@ where
 
         let store = &self.jobs.store;
         let (mut lost, mut reported, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rescued = Rescued::default();
         let mut tx = self.source.begin().await?;
-        if beats {
-            if !self.running.is_empty() {
-                let claims: Vec<Claim> = self.running.values().map(|running| running.claim).collect();
-                lost = store.renew(&mut tx, &claims, self.settings.lease).await?;
-            }
-            let rescued = store.rescue(&mut tx, RESCUE_LIMIT).await?;
-            self.is_hungry |= rescued.failed > 0;
+        if beats && !self.running.is_empty() {
+            let claims: Vec<Claim> = self.running.values().map(|running| running.claim).collect();
+            lost = store.renew(&mut tx, &claims, self.settings.lease).await?;
         }
         if !self.reports.is_empty() {
             reported = store.report(&mut tx, &self.reports).await?;
+        }
+        if beats && self.rescue_by.is_none_or(|by| Instant::now() <= by) {
+            rescued = store.rescue(&mut tx, RESCUE_LIMIT).await?;
+            self.is_hungry |= rescued.failed > 0;
         }
         let free = self.free();
         let claims = self.is_hungry && free > 0;
@@ -158,8 +172,13 @@ where
         // Only what was committed is believed: after an error above the reports are still there, to be sent again.
         if beats {
             self.beat_at = now + self.settings.lease / 3;
+            self.rescue_by = Some(self.beat_at + self.settings.lease / 3);
         }
-        self.cancel(&lost);
+        if rescued != Rescued::default() {
+            tracing::warn!(failed = rescued.failed, dead = rescued.dead, "took jobs from workers that were lost");
+            self.tally.dead += u64::from(rescued.dead);
+        }
+        self.cancel(lost);
         self.settle(&reported);
         if claims {
             // A full claim may have left jobs behind: the next free slot looks again at once.
@@ -186,17 +205,16 @@ where
         }
     }
 
-    async fn stop(&mut self) {
+    async fn stop(&mut self, deadline: Instant) {
         self.slots = 0;
         for running in self.running.values() {
             running.cancel.send_replace(true);
         }
-        let deadline = Instant::now() + self.settings.grace;
+        // Whether something happened or the time is up: the loop's condition tells. A turn that is cut off here claims nothing.
         while !self.handlers.is_empty() && Instant::now() < deadline {
-            if let Err(error) = self.turn().await {
+            if let Ok(Err(error)) = timeout_at(deadline, self.turn()).await {
                 self.hold_off(&error);
             }
-            // Whether something happened or the time is up: the loop's condition tells.
             let _ = timeout_at(deadline, self.rest()).await;
         }
         self.handlers.abort_all();
@@ -204,15 +222,21 @@ where
         while let Ok(Some(ended)) = timeout_at(deadline, self.handlers.join_next_with_id()).await {
             self.ended(ended);
         }
-        // What blocks its thread cannot be aborted. It is given back all the same: this process is about to end.
-        let stuck = self.running.drain().map(|(_, running)| Report { claim: running.claim, outcome: RELEASED });
-        self.reports.extend(stuck);
+        for running in self.running.values() {
+            // Given back, it would run twice at once: nobody knows when it ends, but it does so with this process.
+            tracing::warn!(job = %running.claim.id, "a handler blocks its thread: left to its lease");
+        }
         for _ in 0..LAST_TRIES {
-            sleep_until(self.resume_at).await;
-            match self.turn().await {
-                Ok(()) => return,
-                Err(error) => self.hold_off(&error),
+            if self.reports.is_empty() {
+                return;
             }
+            sleep_until(self.resume_at).await;
+            if let Ok(Err(error)) = timeout(LAST_TRY_TIME, self.turn()).await {
+                self.hold_off(&error);
+            }
+        }
+        if !self.reports.is_empty() {
+            tracing::warn!(queue = %self.queue, jobs = self.reports.len(), "could not report: left to the leases");
         }
     }
 
@@ -227,7 +251,7 @@ where
     fn start(&mut self, job: Claimed) {
         let Some(run) = self.registry.get(&job.kind) else {
             // The store was asked for known kinds only; what it should not have given goes back.
-            self.reports.push(Report { claim: job.claim, outcome: RELEASED });
+            self.reports.push(Report { claim: job.claim, outcome: self.released() });
             return;
         };
         let (cancel, cancelled) = watch::channel(false);
@@ -243,7 +267,7 @@ where
         self.running.insert(handler.id(), Running { claim: job.claim, attempt: job.attempt, cancel });
     }
 
-    fn ended(&mut self, ended: Result<(Id, Result<(), Failure>), JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Result<(), Failed>), JoinError>) {
         let id = match &ended {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
@@ -251,29 +275,40 @@ where
         let Some(running) = self.running.remove(&id) else { return };
         let outcome = match ended {
             Ok((_, Ok(()))) => Outcome::Succeeded,
-            Ok((_, Err(failure))) => self.failed(&failure, running.attempt),
+            Ok((_, Err(failed))) => self.failed(failed, running.attempt),
             Err(error) => match error.try_into_panic() {
-                Ok(panic) => self.failed(&Failure::retry(panic_text(panic.as_ref())), running.attempt),
+                Ok(panic) => {
+                    let error = panic_text(panic.as_ref());
+                    self.failed(Failed { verdict: Verdict::Retry, error }, running.attempt)
+                }
                 // Only `stop` aborts handlers.
-                Err(_) => RELEASED,
+                Err(_) => self.released(),
             },
         };
         self.reports.push(Report { claim: running.claim, outcome });
     }
 
-    fn failed(&self, failure: &Failure, attempt: u16) -> Outcome {
+    fn failed(&self, Failed { verdict, error }: Failed, attempt: u16) -> Outcome {
         let backoff = || self.settings.backoff.delay(attempt);
-        let (retry, reason) = match failure.verdict {
+        let (retry, reason) = match verdict {
             Verdict::Retry => (Some(backoff()), DeadReason::Exhausted),
             Verdict::RetryAfter(delay) => (Some(delay), DeadReason::Exhausted),
             Verdict::Undecodable => (Some(backoff()), DeadReason::Undecodable),
             Verdict::Fatal => (None, DeadReason::Fatal),
-            Verdict::Release => return RELEASED,
+            Verdict::Release => return self.released(),
         };
-        Outcome::Failed { error: failure.text(), retry, reason }
+        Outcome::Failed { error, retry, reason }
     }
 
-    fn cancel(&self, lost: &[Claim]) {
+    /// What is given back by a runner that goes on waits for its next poll, or it would come back at once and spin; what is given
+    /// back by one that stops is for others to take.
+    fn released(&self) -> Outcome {
+        let is_stopping = self.slots == 0;
+        Outcome::Released { delay: if is_stopping { Duration::ZERO } else { self.settings.poll_interval } }
+    }
+
+    fn cancel(&self, lost: Vec<Claim>) {
+        let lost: HashSet<Claim> = lost.into_iter().collect();
         for running in self.running.values().filter(|running| lost.contains(&running.claim)) {
             tracing::warn!(job = %running.claim.id, "lost the claim of a running job");
             running.cancel.send_replace(true);
@@ -295,7 +330,9 @@ where
                 (Reported::Now(_), Outcome::Failed { error, retry, .. }) => {
                     tracing::warn!(job = %claim.id, error, ?retry, "a job failed");
                     self.tally.failed += 1;
-                    let soon = retry.and_then(|retry| Instant::now().checked_add(retry));
+                    // What is due at once was looked for in the same turn.
+                    let later = retry.filter(|retry| !retry.is_zero());
+                    let soon = later.and_then(|retry| Instant::now().checked_add(retry));
                     self.poll_at = soon.map_or(self.poll_at, |soon| soon.min(self.poll_at));
                 }
                 (Reported::Now(_), Outcome::Released { .. }) => self.tally.released += 1,
@@ -306,18 +343,29 @@ where
 
     fn hold_off(&mut self, error: &Error) {
         tracing::warn!(queue = %self.queue, error = error as &dyn std::error::Error, "the job store failed; trying again");
-        self.resume_at = Instant::now() + self.settings.poll_interval.min(MAX_PAUSE);
+        let now = Instant::now();
+        self.resume_at = now + self.settings.poll_interval.min(MAX_PAUSE);
+        self.rescue_by = Some(now);
     }
 }
 
-const RELEASED: Outcome = Outcome::Released { delay: Duration::ZERO };
+/// Waits for the runner to say until when work may go on.
+async fn deadline(stopping: &mut watch::Receiver<Option<Instant>>) -> Instant {
+    let told = stopping.wait_for(Option::is_some).await.ok().and_then(|deadline| *deadline);
+    // Nobody can say it any more: the runner was dropped.
+    told.unwrap_or_else(Instant::now)
+}
+
+/// Waits until a turn has taken too long for a runner that stops.
+async fn overdue(mut stopping: watch::Receiver<Option<Instant>>) {
+    sleep_until(deadline(&mut stopping).await + ABORT_TIME).await;
+}
 
 fn is_due_at_once(report: &Report) -> bool {
-    // A released job waits for the next poll: a handler that always gives back must not spin.
     matches!(report.outcome, Outcome::Failed { retry: Some(Duration::ZERO), .. })
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    storable(format!("panicked: {}", message.unwrap_or("no message")))
+    storable(&format!("panicked: {}", message.unwrap_or("no message")))
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use stoa_jobs_runner::{
-    Backoff, Context, DeadReason, Failure, Filter, Handler, Job, JobRecord, Jobs, Postgres, Runner, Source, Sqlite,
-    State, Store,
+    Backoff, Context, DeadReason, Failure, Filter, Handler, Job, JobRecord, Jobs, PageRequest, Postgres, Runner,
+    Source, Sqlite, State, Store,
 };
 
 /// Names the database to a worker process.
@@ -142,7 +142,7 @@ async fn wait_for<S: Store, P: Source<Connection = S::Connection>, T>(
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut conn = source.acquire().await.unwrap();
-        let all = jobs.list(&mut conn, &Filter::default(), None, 1000).await.unwrap();
+        let all = jobs.list(&mut conn, &Filter::default(), &PageRequest::first(1000)).await.unwrap().items;
         drop(conn);
         if let Some(answer) = answer(&all) {
             return answer;

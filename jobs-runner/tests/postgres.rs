@@ -1,13 +1,14 @@
 //! The laws on PostgreSQL.
 
+mod support;
+
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use stoa_jobs_runner::postgres::MIGRATOR;
-use stoa_jobs_runner::{
-    ClaimRequest, Context, Failure, Handler, Job, JobId, Jobs, Kind, Postgres, Queue, Runner, Store, Token, conformance,
-};
+use stoa_jobs_runner::{Context, Error, Failure, Handler, JobId, Jobs, Postgres, Runner, Source, Store, conformance};
+
+use support::{Ask, Pair};
 
 struct Harness(testkit::Postgres);
 
@@ -31,14 +32,6 @@ impl conformance::Harness for Harness {
 }
 
 stoa_jobs_runner::conformance!(Harness::new().await);
-
-/// Asks the database something while it runs.
-#[derive(Serialize, Deserialize)]
-struct Ask;
-
-impl Job for Ask {
-    const KIND: &'static str = "ask";
-}
 
 impl Handler<PgPool> for Ask {
     async fn run(self, cx: &Context<PgPool>) -> Result<(), Failure> {
@@ -86,12 +79,61 @@ async fn an_open_claim_is_skipped_and_not_waited_for() {
 }
 
 async fn claim(conn: &mut PgConnection, limit: u32) -> Vec<JobId> {
-    let request = ClaimRequest {
-        queue: &Queue::from_static(Ask::QUEUE),
-        kinds: &[Kind::from_static(Ask::KIND)],
-        limit,
-        lease: Duration::from_hours(1),
-        token: Token::random(),
-    };
-    Postgres.claim(conn, &request).await.unwrap().iter().map(|job| job.claim.id).collect()
+    let claimed = support::claim(&Postgres, conn, limit, Duration::from_hours(1)).await;
+    claimed.iter().map(|job| job.claim.id).collect()
+}
+
+/// A database whose default isolation is stricter: a job that was claimed since the transaction began is skipped all the same.
+#[tokio::test]
+async fn a_stricter_default_isolation_does_not_make_claims_fail() {
+    let harness = Harness::new().await;
+    let options: PgConnectOptions = harness.0.url().parse().unwrap();
+    let pool =
+        PgPool::connect_with(options.options([("default_transaction_isolation", "repeatable read")])).await.unwrap();
+    let mut conn = pool.acquire().await.unwrap();
+    let default: String = sqlx::query_scalar("SHOW transaction_isolation").fetch_one(&mut *conn).await.unwrap();
+    assert_eq!(default, "repeatable read");
+    let id = Jobs::new(Postgres).enqueue(&mut conn, &Ask).await.unwrap();
+
+    let mut late = Source::begin(&pool).await.unwrap();
+    assert!(Postgres.find(&mut late, id).await.unwrap().is_some());
+    assert_eq!(claim(&mut conn, 1).await, [id]);
+    assert_eq!(claim(&mut late, 1).await, []);
+}
+
+/// A statement that ends jobs and cannot keep them does nothing at all, although nobody rolls it back.
+#[tokio::test]
+async fn on_a_bare_connection_half_a_method_never_stays() {
+    let harness = Harness::new().await;
+    let mut conn = harness.0.pool().acquire().await.unwrap();
+    let pair = Pair::claim(&Postgres, &mut conn).await;
+    sqlx::raw_sql(
+        r#"
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON jobs_queue_history FOR EACH ROW EXECUTE FUNCTION refuse();
+        "#,
+    )
+    .execute(&mut *conn)
+    .await
+    .unwrap();
+    pair.is_held_by_refusals(&Postgres, &mut conn).await;
+    sqlx::raw_sql("DROP TRIGGER refuse ON jobs_queue_history").execute(&mut *conn).await.unwrap();
+    pair.ends(&Postgres, &mut conn).await;
+}
+
+/// What nobody could have stored through this crate is the database's fault, not the caller's.
+#[tokio::test]
+async fn a_corrupt_row_is_no_invalid_input() {
+    let harness = Harness::new().await;
+    let mut conn = harness.0.pool().acquire().await.unwrap();
+    let jobs = Jobs::new(Postgres);
+    let id = jobs.enqueue(&mut conn, &Ask).await.unwrap();
+    for (what, sql) in [
+        ("kind", "UPDATE jobs_queue_job SET kind = 'No Kind'"),
+        ("queue", "UPDATE jobs_queue_job SET queue = 'No Queue'"),
+    ] {
+        sqlx::query(sql).execute(&mut *conn).await.unwrap();
+        let found = jobs.find(&mut conn, id).await;
+        assert!(matches!(found, Err(Error::Corrupt { what: at }) if at == what), "{found:?}");
+    }
 }

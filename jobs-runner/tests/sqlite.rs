@@ -1,11 +1,15 @@
 //! The laws on SQLite.
 
+mod support;
+
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use stoa_jobs_runner::sqlite::MIGRATOR;
-use stoa_jobs_runner::{Context, Failure, Handler, Job, Jobs, Runner, Sqlite, conformance};
+use stoa_jobs_runner::{Context, Error, Failure, Handler, Jobs, Runner, Sqlite, conformance};
+
+use support::{Ask, Pair};
 
 struct Harness(testkit::Sqlite);
 
@@ -29,14 +33,6 @@ impl conformance::Harness for Harness {
 }
 
 stoa_jobs_runner::conformance!(Harness::new().await);
-
-/// Asks the database something while it runs.
-#[derive(Serialize, Deserialize)]
-struct Ask;
-
-impl Job for Ask {
-    const KIND: &'static str = "ask";
-}
 
 impl Handler<SqlitePool> for Ask {
     async fn run(self, cx: &Context<SqlitePool>) -> Result<(), Failure> {
@@ -62,4 +58,63 @@ async fn no_connection_is_held_while_a_handler_runs() {
     }
     let tally = Runner::new(jobs, pool.clone(), pool).handle::<Ask>().drain().await.unwrap();
     assert_eq!(tally.succeeded, 5, "{tally:?}");
+}
+
+/// A statement that ends jobs and cannot keep them does nothing at all, although nobody rolls it back.
+#[tokio::test]
+async fn on_a_bare_connection_half_a_method_never_stays() {
+    let harness = Harness::new().await;
+    let mut conn = harness.0.pool().acquire().await.unwrap();
+    let pair = Pair::claim(&Sqlite, &mut conn).await;
+    sqlx::raw_sql(
+        r#"
+        CREATE TRIGGER refuse BEFORE INSERT ON jobs_queue_history
+        BEGIN
+            SELECT RAISE(ABORT, 'refused');
+        END
+        "#,
+    )
+    .execute(&mut *conn)
+    .await
+    .unwrap();
+    pair.is_held_by_refusals(&Sqlite, &mut conn).await;
+    sqlx::raw_sql("DROP TRIGGER refuse").execute(&mut *conn).await.unwrap();
+    pair.ends(&Sqlite, &mut conn).await;
+}
+
+/// What nobody could have stored through this crate is the database's fault, not the caller's.
+#[tokio::test]
+async fn a_corrupt_row_is_no_invalid_input() {
+    let harness = Harness::new().await;
+    let mut conn = harness.0.pool().acquire().await.unwrap();
+    let jobs = Jobs::new(Sqlite);
+    let id = jobs.enqueue(&mut conn, &Ask).await.unwrap();
+    for (what, sql) in [
+        ("kind", "UPDATE jobs_queue_job SET kind = 'No Kind'"),
+        ("queue", "UPDATE jobs_queue_job SET queue = 'No Queue'"),
+    ] {
+        sqlx::query(sql).execute(&mut *conn).await.unwrap();
+        let found = jobs.find(&mut conn, id).await;
+        assert!(matches!(found, Err(Error::Corrupt { what: at }) if at == what), "{found:?}");
+    }
+}
+
+/// Without a write-ahead log a reader holds up the commit, and a bare enqueue commits after it has returned its row.
+#[tokio::test]
+async fn a_commit_that_fails_is_no_success() {
+    let harness = Harness::new().await;
+    harness.0.pool().close().await;
+    let options: SqliteConnectOptions = harness.0.url().parse().unwrap();
+    let options = options.journal_mode(SqliteJournalMode::Delete).busy_timeout(Duration::from_millis(10));
+    let mut writer = SqliteConnection::connect_with(&options).await.unwrap();
+    let mut reader = SqliteConnection::connect_with(&options).await.unwrap();
+    let mut reading = reader.begin().await.unwrap();
+    sqlx::query("SELECT id FROM jobs_queue_job").fetch_all(&mut *reading).await.unwrap();
+
+    let jobs = Jobs::new(Sqlite);
+    let refused = jobs.enqueue(&mut writer, &Ask).await;
+    assert!(matches!(&refused, Err(error) if error.is_retryable()), "{refused:?}");
+    reading.rollback().await.unwrap();
+    let id = jobs.enqueue(&mut writer, &Ask).await.unwrap();
+    assert!(jobs.find(&mut reader, id).await.unwrap().is_some());
 }

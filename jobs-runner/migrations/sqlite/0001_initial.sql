@@ -3,7 +3,7 @@
 
 CREATE TABLE jobs_queue_job (
     -- AUTOINCREMENT: the id of a job that left is never given again.
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER CONSTRAINT jobs_queue_job_pkey PRIMARY KEY AUTOINCREMENT,
     queue TEXT NOT NULL COLLATE BINARY,
     kind TEXT NOT NULL COLLATE BINARY,
     payload TEXT NOT NULL,
@@ -36,7 +36,7 @@ CREATE INDEX jobs_queue_job_lease_idx
     WHERE state = 'running';
 
 CREATE TABLE jobs_queue_history (
-    id INTEGER PRIMARY KEY,
+    id INTEGER CONSTRAINT jobs_queue_history_pkey PRIMARY KEY,
     queue TEXT NOT NULL COLLATE BINARY,
     kind TEXT NOT NULL COLLATE BINARY,
     payload TEXT NOT NULL,

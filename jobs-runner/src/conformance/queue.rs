@@ -12,7 +12,7 @@ use super::{HOUR, Harness, MAIL, WELCOME, new_job};
 use crate::store::CRASH;
 use crate::{
     Claim, ClaimRequest, Claimed, DeadReason, Due, EnqueueOptions, Error, Filter, Job, JobId, JobRecord, Jobs, Kind,
-    NewJob, Outcome, Queue, Report, Reported, Rescued, Source, State, Store, Token,
+    NewJob, Outcome, PageRequest, Queue, Report, Reported, Rescued, Source, State, Store, Token,
 };
 
 /// A store with the verbs in the short form that laws need.
@@ -21,7 +21,7 @@ struct Bench<H: Harness> {
     source: H::Source,
 }
 
-type Conn<H> = <<H as Harness>::Store as Store>::Connection;
+pub(super) type Conn<H> = <<H as Harness>::Store as Store>::Connection;
 
 impl<H: Harness> Bench<H> {
     fn new(harness: &H) -> Self {
@@ -425,23 +425,27 @@ pub async fn a_listing_walks_back_through_every_state<H: Harness>(harness: &H) {
     expected.reverse();
 
     for limit in [1, 2, 3, 5, 1000] {
-        let (mut walked, mut before) = (Vec::new(), None);
-        loop {
-            let page = jobs.list(&mut tx, &Filter::default(), before, limit).await.unwrap();
-            let Some(last) = page.last() else { break };
-            before = Some(last.id);
-            walked.extend(page.iter().map(|job| (job.id, job.state)));
+        let (mut walked, mut pages) = (Vec::new(), 0);
+        let mut page = Some(PageRequest::first(limit));
+        while let Some(request) = page {
+            let answer = jobs.list(&mut tx, &Filter::default(), &request).await.unwrap();
+            walked.extend(answer.items.iter().map(|job| (job.id, job.state)));
+            page = answer.next.map(|id| PageRequest::first(limit).after(id));
+            pages += 1;
         }
         assert_eq!(walked, expected, "limit {limit}");
+        assert_eq!(pages, 5_u32.div_ceil(limit), "no page is empty");
     }
     for (id, state) in expected {
         let queue = if id == in_other { other.clone() } else { MAIL };
         let filter = Filter::default().state(state).queue(queue);
-        let page = jobs.list(&mut tx, &filter, None, 10).await.unwrap();
+        let page = jobs.list(&mut tx, &filter, &PageRequest::first(10)).await.unwrap().items;
         assert_eq!(page.iter().map(|job| job.id).collect::<Vec<_>>(), [id]);
         assert_eq!(jobs.find(&mut tx, id).await.unwrap().as_ref(), page.first());
     }
-    assert_eq!(jobs.list(&mut tx, &Filter::default().queue(other), None, 10).await.unwrap().len(), 1);
+    let none = Filter::default().queue(other).state(State::Dead);
+    let page = jobs.list(&mut tx, &none, &PageRequest::first(10)).await.unwrap();
+    assert_eq!((page.items.len(), page.next), (0, None));
 }
 
 /// The facade refuses with a typed error, and the transaction goes on.
@@ -468,7 +472,7 @@ pub async fn bad_input_is_refused_before_anything_is_written<H: Harness>(harness
     let id = jobs.enqueue(&mut tx, &fine).await.unwrap();
     bench.source.commit(tx).await.unwrap();
     let mut conn = bench.source.acquire().await.unwrap();
-    let all = jobs.list(&mut conn, &Filter::default(), None, 10).await.unwrap();
+    let all = jobs.list(&mut conn, &Filter::default(), &PageRequest::first(10)).await.unwrap().items;
     assert_eq!(all.iter().map(|job| job.id).collect::<Vec<_>>(), [id]);
 }
 
@@ -492,6 +496,19 @@ pub async fn texts_survive_as_they_are<H: Harness>(harness: &H) {
         let outcome = Outcome::Failed { error: text.to_owned(), retry: None, reason: DeadReason::Fatal };
         bench.report(&mut tx, claimed[0].claim, outcome).await;
         assert_eq!(bench.job(&mut tx, id).await.last_error.as_deref(), Some(text));
+    }
+}
+
+/// Whoever reports: NULs, which PostgreSQL refuses, and endless texts do not reach the database; the transaction goes on.
+pub async fn an_error_of_any_text_is_storable<H: Harness>(harness: &H) {
+    let bench = Bench::<H>::new(harness);
+    let mut tx = bench.source.begin().await.unwrap();
+    for (error, stored) in [("a\0b".to_owned(), "a\u{fffd}b".to_owned()), ("é".repeat(4096), "é".repeat(2048))] {
+        let id = bench.enqueue(&mut tx, &new_job()).await;
+        let claim = bench.claim_one(&mut tx, HOUR).await;
+        let outcome = Outcome::Failed { error, retry: None, reason: DeadReason::Fatal };
+        assert_eq!(bench.report(&mut tx, claim, outcome).await, Reported::Now(State::Dead));
+        assert_eq!(bench.job(&mut tx, id).await.last_error, Some(stored));
     }
 }
 

@@ -1,22 +1,27 @@
 //! Laws of the runner: what becomes of jobs that have handlers.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::future::pending;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::queue::Conn;
 use super::{HOUR, Harness};
 use crate::{
     Backoff, Claim, ClaimRequest, Context, DeadReason, EnqueueOptions, Error, Failure, Handler, Job, JobId, JobRecord,
-    Jobs, Kind, Outcome, Queue, Report, Reported, Runner, Source, State, Store, Tally, Token,
+    Jobs, Kind, Outcome, Queue, Report, Reported, Result, Runner, Source, State, Store, Tally, Token,
 };
 
 /// No law takes this long: what has not happened by then never will.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a runner calls that is watched doing so.
+const PACE: Duration = Duration::from_millis(20);
 
 /// What handlers saw, and what they wait for.
 #[derive(Default)]
@@ -26,7 +31,7 @@ struct Probe {
     /// Waiting handlers take a permit each; closing it lets all go on.
     gate: Option<Semaphore>,
     cancelled: AtomicU32,
-    claim: Mutex<Option<Claim>>,
+    claims: Mutex<Vec<Claim>>,
 }
 
 impl Probe {
@@ -34,7 +39,8 @@ impl Probe {
         Self { gate: Some(Semaphore::new(0)), ..Self::default() }
     }
 
-    fn saw(&self, number: u32) {
+    fn saw(&self, number: u32, claim: Claim) {
+        self.claims.lock().unwrap().push(claim);
         *self.ran.lock().unwrap().entry(number).or_default() += 1;
         self.started.notify_one();
     }
@@ -68,6 +74,10 @@ enum Act {
     RetryInAnHour,
     Release,
     Panic,
+    /// Fails with an error that panics when asked what it is.
+    PanicInError,
+    /// Keeps its thread until the gate is closed.
+    Block,
     /// Waits for a permit of the gate.
     Wait,
     /// Waits for the end of its claim, then gives itself back.
@@ -81,7 +91,7 @@ impl Job for Task {
 
 impl Handler<Arc<Probe>> for Task {
     async fn run(self, cx: &Context<Arc<Probe>>) -> Result<(), Failure> {
-        cx.state().saw(self.number);
+        cx.state().saw(self.number, cx.claim);
         match self.act {
             Act::Succeed => {}
             Act::SucceedAt(attempt) if cx.attempt() >= attempt => {}
@@ -94,10 +104,14 @@ impl Handler<Arc<Probe>> for Task {
             Act::RetryInAnHour => return Err(Failure::retry_after(HOUR, "busy")),
             Act::Release => return Err(Failure::release()),
             Act::Panic => panic!("on attempt {}", cx.attempt()),
+            Act::PanicInError => return Err(Unspeakable.into()),
+            Act::Block => {
+                while !cx.state().gate().is_closed() {
+                    std::thread::yield_now();
+                }
+            }
             Act::Wait => drop(cx.state().gate().acquire().await),
             Act::WaitForCancel => {
-                *cx.state().claim.lock().unwrap() = Some(cx.claim());
-                cx.state().started.notify_one();
                 cx.cancelled().await;
                 assert!(cx.is_cancelled());
                 cx.state().cancelled.fetch_add(1, Ordering::SeqCst);
@@ -105,6 +119,33 @@ impl Handler<Arc<Probe>> for Task {
             }
         }
         Ok(())
+    }
+}
+
+/// An error that cannot even be shown.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::error::Error for Unspeakable {}
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("no words")
+    }
+}
+
+/// Waits in a queue of its own.
+#[derive(Serialize, Deserialize)]
+struct Elsewhere(Task);
+
+impl Job for Elsewhere {
+    const KIND: &'static str = "elsewhere";
+    const QUEUE: &'static str = "elsewhere";
+}
+
+impl Handler<Arc<Probe>> for Elsewhere {
+    async fn run(self, cx: &Context<Arc<Probe>>) -> Result<(), Failure> {
+        self.0.run(cx).await
     }
 }
 
@@ -125,14 +166,84 @@ impl Handler<Arc<Probe>> for Misread {
     }
 }
 
+/// A database that can be out of reach.
+#[derive(Clone)]
+struct Remote<P> {
+    source: P,
+    line: Arc<Mutex<Line>>,
+    calls: watch::Sender<u32>,
+}
+
+#[derive(Clone, Copy)]
+enum Line {
+    Open,
+    /// Every attempt to reach the database fails at once.
+    Cut,
+    /// No attempt to reach the database ever ends.
+    Silent,
+}
+
+impl<P> Remote<P> {
+    fn new(source: P) -> Self {
+        Self { source, line: Arc::new(Mutex::new(Line::Open)), calls: watch::Sender::new(0) }
+    }
+
+    fn set(&self, line: Line) {
+        *self.line.lock().unwrap() = line;
+    }
+
+    /// Waits until the database was called so many times more, whether it could be reached or not.
+    fn called(&self, times: u32) -> impl Future<Output = ()> {
+        let mut calls = self.calls.subscribe();
+        let enough = *calls.borrow() + times;
+        async move {
+            let called = calls.wait_for(|calls| *calls >= enough);
+            tokio::time::timeout(PATIENCE, called).await.expect("the database is not called").unwrap();
+        }
+    }
+
+    async fn reach(&self) -> Result<()> {
+        self.calls.send_modify(|calls| *calls += 1);
+        let line = *self.line.lock().unwrap();
+        match line {
+            Line::Open => Ok(()),
+            Line::Cut => Err(Error::Backend("out of reach".into())),
+            Line::Silent => pending().await,
+        }
+    }
+}
+
+impl<P: Source> Source for Remote<P> {
+    type Connection = P::Connection;
+    type Guard = P::Guard;
+    type Transaction = P::Transaction;
+
+    async fn acquire(&self) -> Result<P::Guard> {
+        self.reach().await?;
+        self.source.acquire().await
+    }
+
+    async fn begin(&self) -> Result<P::Transaction> {
+        self.reach().await?;
+        self.source.begin().await
+    }
+
+    async fn begin_snapshot(&self) -> Result<P::Transaction> {
+        self.reach().await?;
+        self.source.begin_snapshot().await
+    }
+
+    async fn commit(&self, tx: P::Transaction) -> Result<()> {
+        self.source.commit(tx).await
+    }
+}
+
 /// Jobs, a probe and runners over one database.
 struct Stage<H: Harness> {
     jobs: Jobs<H::Store>,
     source: H::Source,
     probe: Arc<Probe>,
 }
-
-type TestRunner<H> = Runner<<H as Harness>::Store, <H as Harness>::Source, Arc<Probe>>;
 
 impl<H: Harness> Stage<H> {
     fn new(harness: &H, probe: Probe) -> Self {
@@ -151,9 +262,20 @@ impl<H: Harness> Stage<H> {
         self.jobs.find(&mut conn, id).await.unwrap().unwrap()
     }
 
+    /// Lets the lease of every running job end now, as a long time would.
+    async fn end_leases(&self) {
+        let claims = self.probe.claims.lock().unwrap().clone();
+        let mut conn = self.source.acquire().await.unwrap();
+        assert!(self.jobs.store.renew(&mut conn, &claims, Duration::ZERO).await.unwrap().is_empty());
+    }
+
     /// Polls once in an hour: whatever happens, happens without a poll.
-    fn runner(&self) -> TestRunner<H> {
-        Runner::new(self.jobs.clone(), self.source.clone(), self.probe.clone())
+    fn runner(&self) -> Runner<H::Store, H::Source, Arc<Probe>> {
+        self.runner_over(self.source.clone())
+    }
+
+    fn runner_over<P: Source<Connection = Conn<H>>>(&self, source: P) -> Runner<H::Store, P, Arc<Probe>> {
+        Runner::new(self.jobs.clone(), source, self.probe.clone())
             .handle::<Task>()
             .backoff(Backoff::none())
             .poll_interval(HOUR)
@@ -161,7 +283,9 @@ impl<H: Harness> Stage<H> {
 }
 
 /// Runs until told to stop; the handle says what was done.
-fn spawn<H: Harness>(runner: TestRunner<H>) -> (oneshot::Sender<()>, JoinHandle<Tally>) {
+fn spawn<S: Store + Clone, P: Source<Connection = S::Connection>>(
+    runner: Runner<S, P, Arc<Probe>>,
+) -> (oneshot::Sender<()>, JoinHandle<Tally>) {
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(async move {
         let shutdown = async { drop(stopped.await) };
@@ -215,8 +339,7 @@ pub async fn failures_say_what_shall_become_of_the_job<H: Harness>(harness: &H) 
     let later = stage.enqueue(2, Act::RetryInAnHour).await;
     let released = stage.enqueue(3, Act::Release).await;
     let tally = stage.runner().drain().await.unwrap();
-    assert_eq!((tally.succeeded, tally.failed, tally.dead), (0, 1, 1));
-    assert!(tally.released > 0);
+    assert_eq!(tally, Tally { failed: 1, dead: 1, released: 1, ..Tally::default() });
     let job = stage.job(fatal).await;
     assert_eq!((job.state, job.reason, job.attempt), (State::Dead, Some(DeadReason::Fatal), 1));
     assert_eq!(job.last_error.as_deref(), Some("no such user"));
@@ -225,6 +348,27 @@ pub async fn failures_say_what_shall_become_of_the_job<H: Harness>(harness: &H) 
     assert!(job.run_at >= job.attempted_at.unwrap() + HOUR);
     let job = stage.job(released).await;
     assert_eq!((job.state, job.attempt), (State::Pending, 0));
+}
+
+/// However many slots there are: a job that is always given back is tried once a poll, and drained once.
+pub async fn a_released_job_waits_for_the_next_poll<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    let id = stage.enqueue(1, Act::Release).await;
+    let runner = stage.runner().queue("default", 1);
+    let drained = tokio::time::timeout(PATIENCE, runner.drain()).await.expect("the runner does not rest");
+    assert_eq!(drained.unwrap(), Tally { released: 1, ..Tally::default() });
+    let job = stage.job(id).await;
+    assert_eq!((job.state, job.attempt), (State::Pending, 0));
+    assert!(job.run_at >= job.attempted_at.unwrap() + HOUR);
+}
+
+/// An error that panics when it is to be recorded is a panic of its handler, not of the runner.
+pub async fn an_error_that_cannot_be_shown_costs_an_attempt<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    let id = stage.enqueue(1, Act::PanicInError).await;
+    let tally = stage.runner().drain().await.unwrap();
+    assert_eq!(tally, Tally { failed: 2, dead: 1, ..Tally::default() });
+    assert_eq!(stage.job(id).await.last_error.as_deref(), Some("panicked: no words"));
 }
 
 /// Both are recorded; neither takes the runner or another job with it.
@@ -265,11 +409,30 @@ pub async fn a_runner_rescues_what_a_lost_one_left<H: Harness>(harness: &H) {
     assert_eq!((job.state, job.attempt, job.crashes), (State::Succeeded, 2, 1));
 }
 
+/// What the loss of a worker made dead is counted by the runner that found it.
+pub async fn a_runner_counts_what_died_with_a_lost_one<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    let mut conn = stage.source.acquire().await.unwrap();
+    let last = EnqueueOptions::default().max_attempts(1);
+    let id = stage.jobs.enqueue_with(&mut conn, &Task { number: 1, act: Act::Succeed }, &last).await.unwrap();
+    let request = ClaimRequest {
+        queue: &Queue::from_static(Task::QUEUE),
+        kinds: &[Kind::from_static(Task::KIND)],
+        limit: 1,
+        lease: Duration::ZERO,
+        token: Token::random(),
+    };
+    assert_eq!(harness.store().claim(&mut conn, &request).await.unwrap().len(), 1);
+    drop(conn);
+    assert_eq!(stage.runner().drain().await.unwrap(), Tally { dead: 1, ..Tally::default() });
+    assert_eq!(stage.job(id).await.reason, Some(DeadReason::Crashed));
+}
+
 /// Committed and called: the runner comes at once.
 pub async fn a_wake_starts_a_job_without_a_poll<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::default());
     stage.enqueue(0, Act::Succeed).await;
-    let (stop, running) = spawn::<H>(stage.runner());
+    let (stop, running) = spawn(stage.runner());
     stage.probe.started().await;
     // By now the runner has made its first claim; the second job is there only for those who are called.
     for number in 1..5 {
@@ -288,7 +451,7 @@ pub async fn a_freed_slot_is_filled_without_a_poll<H: Harness>(harness: &H) {
     for number in 0..10 {
         stage.enqueue(number, Act::Succeed).await;
     }
-    let (stop, running) = spawn::<H>(stage.runner().queue("default", 1));
+    let (stop, running) = spawn(stage.runner().queue("default", 1));
     for number in 0..10 {
         while stage.probe.count(number) == 0 {
             stage.probe.started().await;
@@ -302,7 +465,7 @@ pub async fn a_freed_slot_is_filled_without_a_poll<H: Harness>(harness: &H) {
 pub async fn a_graceful_stop_lets_running_work_finish<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::closed());
     let running_job = stage.enqueue(1, Act::Wait).await;
-    let (stop, running) = spawn::<H>(stage.runner());
+    let (stop, running) = spawn(stage.runner());
     stage.probe.started().await;
     // Nobody knows of this one when the runner is told to stop; a wake would tell.
     let late = stage.enqueue(2, Act::Wait).await;
@@ -323,7 +486,7 @@ pub async fn a_graceful_stop_gives_back_what_does_not_finish<H: Harness>(harness
     let stage = Stage::<H>::new(harness, Probe::closed());
     let deaf = stage.enqueue(1, Act::Wait).await;
     let listens = stage.enqueue(2, Act::WaitForCancel).await;
-    let (stop, running) = spawn::<H>(stage.runner().grace(Duration::from_millis(50)));
+    let (stop, running) = spawn(stage.runner().grace(Duration::from_millis(50)));
     while stage.probe.count(1) + stage.probe.count(2) < 2 {
         stage.probe.started().await;
     }
@@ -336,11 +499,104 @@ pub async fn a_graceful_stop_gives_back_what_does_not_finish<H: Harness>(harness
     }
 }
 
+/// Nobody can end what never yields: it is not given back while it runs, and the runner does not wait for it.
+pub async fn a_graceful_stop_leaves_what_blocks_its_thread_to_its_lease<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::closed());
+    let id = stage.enqueue(1, Act::Block).await;
+    let (stop, running) = spawn(stage.runner().grace(Duration::ZERO));
+    stage.probe.started().await;
+    stop.send(()).unwrap();
+    let tally = ended(running).await;
+    let job = stage.job(id).await;
+    stage.probe.gate().close();
+    assert_eq!(tally, Tally::default());
+    assert_eq!((job.state, job.attempt), (State::Running, 1));
+}
+
+/// A connection that says nothing any more holds up neither the stop nor the process; the leases decide.
+pub async fn a_graceful_stop_does_not_wait_for_a_silent_database<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::closed());
+    let id = stage.enqueue(1, Act::Wait).await;
+    let remote = Remote::new(stage.source.clone());
+    let runner = stage.runner_over(remote.clone()).grace(Duration::from_millis(50));
+    let (stop, running) = spawn(runner);
+    stage.probe.started().await;
+    remote.set(Line::Silent);
+    // The runner looks for work, and waits for an answer when it is told to stop.
+    let called = remote.called(1);
+    stage.jobs.wake();
+    called.await;
+    stop.send(()).unwrap();
+    assert_eq!(ended(running).await, Tally::default());
+    assert_eq!(stage.job(id).await.state, State::Running);
+}
+
+/// A job that finished while the database was away, even for longer than its lease, has finished.
+pub async fn an_outage_longer_than_the_lease_discards_no_outcome<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::closed());
+    let id = stage.enqueue(1, Act::Wait).await;
+    let remote = Remote::new(stage.source.clone());
+    let runner = stage.runner_over(remote.clone()).lease(Duration::from_millis(300)).poll_interval(PACE);
+    let (stop, running) = spawn(runner);
+    stage.probe.started().await;
+    remote.set(Line::Cut);
+    stage.end_leases().await;
+    stage.probe.gate().close();
+    // By then a beat is due.
+    remote.called(20).await;
+    remote.set(Line::Open);
+    remote.called(3).await;
+    stop.send(()).unwrap();
+    assert_eq!(ended(running).await, Tally { succeeded: 1, ..Tally::default() });
+    let job = stage.job(id).await;
+    assert_eq!((job.state, job.attempt, job.crashes, stage.probe.count(1)), (State::Succeeded, 1, 0, 1));
+}
+
+/// Of two queues one is back first; what runs in the other is not taken for lost.
+pub async fn an_outage_longer_than_the_lease_costs_no_claim<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::closed());
+    let here = stage.enqueue(1, Act::Wait).await;
+    let mut conn = stage.source.acquire().await.unwrap();
+    let elsewhere = Elsewhere(Task { number: 2, act: Act::Wait });
+    let elsewhere = stage.jobs.enqueue(&mut conn, &elsewhere).await.unwrap();
+    drop(conn);
+    let remote = Remote::new(stage.source.clone());
+    let runner = stage.runner_over(remote.clone()).lease(Duration::from_millis(900)).poll_interval(PACE);
+    let (stop, running) = spawn(runner.handle::<Elsewhere>());
+    while stage.probe.count(1) + stage.probe.count(2) < 2 {
+        stage.probe.started().await;
+    }
+    remote.set(Line::Cut);
+    stage.end_leases().await;
+    // By then a beat is due in both queues, and after as many again there was another one.
+    remote.called(60).await;
+    remote.set(Line::Open);
+    remote.called(60).await;
+    stage.probe.gate().close();
+    stop.send(()).unwrap();
+    assert_eq!(ended(running).await, Tally { succeeded: 2, ..Tally::default() });
+    for id in [here, elsewhere] {
+        let job = stage.job(id).await;
+        assert_eq!((job.state, job.attempt, job.crashes), (State::Succeeded, 1, 0));
+    }
+}
+
+/// As long as can be said is as good as for ever, not a panic.
+pub async fn the_longest_settings_are_for_ever<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    stage.enqueue(1, Act::Succeed).await;
+    let runner = stage.runner().lease(Duration::MAX).poll_interval(Duration::MAX).grace(Duration::MAX);
+    let (stop, running) = spawn(runner);
+    stage.probe.started().await;
+    stop.send(()).unwrap();
+    assert_eq!(ended(running).await.succeeded, 1);
+}
+
 /// A handler that outlasts its lease many times over is not taken for lost: its runner beats.
 pub async fn a_long_handler_keeps_its_claim<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::closed());
     let id = stage.enqueue(1, Act::Wait).await;
-    let (stop, running) = spawn::<H>(stage.runner().lease(Duration::from_secs(2)));
+    let (stop, running) = spawn(stage.runner().lease(Duration::from_secs(2)));
     stage.probe.started().await;
     // Other runners look for ended leases all the while.
     let mut pace = tokio::time::interval(Duration::from_millis(100));
@@ -364,14 +620,9 @@ pub async fn a_long_handler_keeps_its_claim<H: Harness>(harness: &H) {
 pub async fn a_lost_claim_cancels_its_handler<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::closed());
     stage.enqueue(1, Act::WaitForCancel).await;
-    let (stop, running) = spawn::<H>(stage.runner().lease(Duration::from_millis(30)));
-    let claim = loop {
-        stage.probe.started().await;
-        let claim = *stage.probe.claim.lock().unwrap();
-        if let Some(claim) = claim {
-            break claim;
-        }
-    };
+    let (stop, running) = spawn(stage.runner().lease(Duration::from_millis(30)));
+    stage.probe.started().await;
+    let claim = stage.probe.claims.lock().unwrap()[0];
     // The runner's own token ends the claim behind its back.
     let mut conn = stage.source.acquire().await.unwrap();
     let report = Report { claim, outcome: Outcome::Succeeded };

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use maud::{Markup, html};
-use stoa_audit::PageRequest;
 use stoa_jobs_runner::Filter;
+use {stoa_audit as audit, stoa_jobs_runner as jobs};
 
 use super::Site;
 use super::layout::{date, page};
@@ -26,7 +26,7 @@ pub(super) async fn jobs<B: Backend>(State(site): State<Site<B>>, session: Sessi
     {
         return Err(Error::Forbidden);
     }
-    let jobs = site.app.jobs.list(&mut tx, &Filter::default(), None, ROWS).await?;
+    let jobs = site.app.jobs.list(&mut tx, &Filter::default(), &jobs::PageRequest::first(ROWS)).await?.items;
     Ok(page(
         "Jobs",
         Some(&viewer),
@@ -67,7 +67,7 @@ pub(super) async fn audit<B: Backend>(State(site): State<Site<B>>, session: Sess
     {
         return Err(Error::Forbidden);
     }
-    let records = site.app.audit.recent(&mut tx, &PageRequest::first(ROWS)).await?;
+    let records = site.app.audit.recent(&mut tx, &audit::PageRequest::first(ROWS)).await?;
     Ok(page(
         "Audit",
         Some(&viewer),

@@ -1,0 +1,77 @@
+//! What more than one database is asked.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use stoa_jobs_runner::{
+    Claim, ClaimRequest, Claimed, DeadReason, EnqueueOptions, Error, Job, JobId, JobRecord, Jobs, Kind, Outcome, Queue,
+    Report, Reported, State, Store, Token,
+};
+
+/// Asks the database something while it runs, where it has a handler.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Ask;
+
+impl Job for Ask {
+    const KIND: &'static str = "ask";
+}
+
+pub(crate) async fn claim<S: Store>(store: &S, conn: &mut S::Connection, limit: u32, lease: Duration) -> Vec<Claimed> {
+    let request = ClaimRequest {
+        queue: &Queue::from_static(Ask::QUEUE),
+        kinds: &[Kind::from_static(Ask::KIND)],
+        limit,
+        lease,
+        token: Token::random(),
+    };
+    store.claim(conn, &request).await.unwrap()
+}
+
+/// Two claims whose leases have ended, on a bare connection: the one job has attempts left, the other has not.
+pub(crate) struct Pair {
+    one: Claim,
+    last: Claim,
+    before: [JobRecord; 2],
+}
+
+impl Pair {
+    pub(crate) async fn claim<S: Store + Clone>(store: &S, conn: &mut S::Connection) -> Self {
+        let jobs = Jobs::new(store.clone());
+        jobs.enqueue(conn, &Ask).await.unwrap();
+        jobs.enqueue_with(conn, &Ask, &EnqueueOptions::default().max_attempts(1)).await.unwrap();
+        let claimed = claim(store, conn, 2, Duration::ZERO).await;
+        let (one, last) = (claimed[0].claim, claimed[1].claim);
+        Self { one, last, before: [job(store, conn, one.id).await, job(store, conn, last.id).await] }
+    }
+
+    /// While the history refuses, neither verb does what it could have done, and both claims are valid.
+    pub(crate) async fn is_held_by_refusals<S: Store>(&self, store: &S, conn: &mut S::Connection) {
+        let failed = |error: &str| Outcome::Failed {
+            error: error.to_owned(),
+            retry: Some(Duration::ZERO),
+            reason: DeadReason::Exhausted,
+        };
+        for outcome in [Outcome::Succeeded, failed("no route")] {
+            let reports = [Report { claim: self.one, outcome: failed("busy") }, Report { claim: self.last, outcome }];
+            assert!(matches!(store.report(conn, &reports).await, Err(Error::Backend(_))));
+            self.is_untouched(store, conn).await;
+        }
+        assert!(matches!(store.rescue(conn, 10).await, Err(Error::Backend(_))));
+        self.is_untouched(store, conn).await;
+    }
+
+    /// Once the history takes rows again, the same tokens end the jobs.
+    pub(crate) async fn ends<S: Store>(&self, store: &S, conn: &mut S::Connection) {
+        let reports = [self.one, self.last].map(|claim| Report { claim, outcome: Outcome::Succeeded });
+        assert_eq!(store.report(conn, &reports).await.unwrap(), [Reported::Now(State::Succeeded); 2]);
+    }
+
+    async fn is_untouched<S: Store>(&self, store: &S, conn: &mut S::Connection) {
+        assert_eq!([job(store, conn, self.one.id).await, job(store, conn, self.last.id).await], self.before);
+        assert!(store.renew(conn, &[self.one, self.last], Duration::ZERO).await.unwrap().is_empty());
+    }
+}
+
+async fn job<S: Store>(store: &S, conn: &mut S::Connection, id: JobId) -> JobRecord {
+    store.find(conn, id).await.unwrap().unwrap()
+}
