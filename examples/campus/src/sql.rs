@@ -1,7 +1,7 @@
 //! The host's own SQL, written once for both databases.
 //!
 //! The statements of a host are plain enough to read the same everywhere as long as times are integers; what is not (locks,
-//! upserts with a twist, search) lives in the crates. So [`portable!`] takes one body for each query and emits it for
+//! upserts with a twist, search) lives in the crates. So `portable!` takes one body for each query and emits it for
 //! `PgConnection` and for `SqliteConnection`, where sqlx checks the types of each.
 
 use sqlx::Result;
