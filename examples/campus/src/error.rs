@@ -140,7 +140,7 @@ impl IntoResponse for Error {
             return Redirect::to("/people").into_response();
         }
         if let Self::Internal(source) = &self {
-            tracing::error!(error = %self, cause = %source, "request failed");
+            tracing::error!(cause = %causes(&**source), "request failed");
         }
         let content = html! {
             h1 { (self.status().canonical_reason().unwrap_or("Error")) }
@@ -149,5 +149,21 @@ impl IntoResponse for Error {
         };
         let page = crate::http::bare_page("Error", &content);
         (self.status(), page).into_response()
+    }
+}
+
+/// An error and everything that caused it: no error of ours repeats its source.
+fn causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_names_every_cause_once() {
+        let error = stoa_membership::Error::from(sqlx::Error::PoolClosed);
+        assert_eq!(causes(&error), format!("{error}: {}", sqlx::Error::PoolClosed));
     }
 }
