@@ -10,6 +10,9 @@ pub enum Error {
     /// The user is banned from the scope; only `add` and `unban` change that.
     #[error("the user is banned from this scope")]
     Banned,
+    /// The membership is not at the version that [`By::if_version`](crate::By::if_version) asked for; nothing was written.
+    #[error("the membership was changed by somebody else")]
+    Conflict,
     /// The row changed under the verb again and again; nothing was written, try again.
     #[error("the membership kept changing while it was being written")]
     Contended,
@@ -19,6 +22,9 @@ pub enum Error {
         /// The column at fault.
         what: &'static str,
     },
+    /// The cursor was damaged, or is not one of this database's feed; start over.
+    #[error("the cursor is damaged or foreign")]
+    Cursor,
     /// A text from outside is not what its type demands.
     #[error("{what} {problem}")]
     Invalid {
@@ -36,7 +42,7 @@ pub enum Error {
     /// The user is not a member of the scope.
     #[error("the user is not a member of this scope")]
     NotMember,
-    /// The page token was damaged, or is not one of ours.
+    /// The page token was damaged, or is not one of this listing.
     #[error("the page token is damaged or foreign")]
     PageToken,
     /// The scope's type was not declared to [`Membership`](crate::Membership).

@@ -2,7 +2,10 @@
 
 mod membership;
 
+mod filter;
+mod history;
 mod id;
+mod import;
 mod member;
 mod page;
 mod scope;
@@ -22,8 +25,11 @@ pub mod sqlite;
 pub mod conformance;
 
 pub use error::{Error, Result};
+pub use filter::Filter;
+pub use history::{Changes, Cursor, Event, Purged, Transition, Verb};
 pub use id::{Reason, Role, ScopeId, ScopeType, UserId};
-pub use member::{By, Change, Grant, Member, MembershipSet, State};
+pub use import::{Import, ImportRow, Imported};
+pub use member::{By, Change, Grant, Member, MembershipSet, Standing, State};
 pub use membership::Membership;
 pub use memory::Memory;
 pub use page::{Page, PageRequest, PageToken};
@@ -33,4 +39,4 @@ pub use scope::{BATCH, CHAPTER, GROUP, MENTORSHIP_PROGRAMME, Scope, ScopeKind};
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
-pub use store::{Standing, Store, Write, Written};
+pub use store::{Load, Removed, Store, Write, Written};

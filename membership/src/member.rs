@@ -2,29 +2,44 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, SubsecRound, Utc};
 
-use crate::{Error, Reason, Result, Role, Scope, Standing, UserId};
+use crate::{Error, Reason, Result, Role, Scope, UserId};
 
-/// Where a membership stands. An active one may still have expired: ask [`Member::is_active`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Where a membership stands at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
     /// Takes part.
     Active,
     /// Shut out until unbanned.
     Banned,
-    /// Took part once.
+    /// Took part until the end of the membership. Stored as active: nothing has to sweep.
+    Expired,
+    /// Took part until leaving or being removed.
     Left,
 }
 
 impl State {
-    /// Returns the name under which databases store it.
+    /// Returns the name, which is also what databases store.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Banned => "banned",
+            Self::Expired => "expired",
             Self::Left => "left",
+        }
+    }
+
+    /// Parses what a database stored.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] unless it is `active`, `banned` or `left`.
+    pub fn stored(name: &str) -> Result<Self> {
+        match name.parse() {
+            Err(_) | Ok(Self::Expired) => Err(Error::Corrupt { what: "state" }),
+            Ok(state) => Ok(state),
         }
     }
 }
@@ -35,23 +50,52 @@ impl fmt::Display for State {
     }
 }
 
-impl TryFrom<&str> for State {
-    type Error = Error;
+impl FromStr for State {
+    type Err = Error;
 
-    fn try_from(name: &str) -> Result<Self> {
+    fn from_str(name: &str) -> Result<Self> {
         match name {
             "active" => Ok(Self::Active),
             "banned" => Ok(Self::Banned),
+            "expired" => Ok(Self::Expired),
             "left" => Ok(Self::Left),
-            _ => Err(Error::Corrupt { what: "state" }),
+            _ => Err(Error::Invalid { what: "state", problem: "must be one of: active banned expired left" }),
+        }
+    }
+}
+
+impl TryFrom<&str> for State {
+    type Error = Error;
+    fn try_from(name: &str) -> Result<Self> {
+        name.parse()
+    }
+}
+
+/// The changeable fields of a membership, as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What the member is.
+    pub role: Role,
+    /// Where the membership stands, its end aside: never [`State::Expired`].
+    pub state: State,
+    /// When an active membership ends by itself.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Standing {
+    /// Returns where the membership stands at that moment: the one place that decides who is a member.
+    pub fn state_at(&self, moment: DateTime<Utc>) -> State {
+        match self.state {
+            State::Active if self.expires_at.is_some_and(|end| end <= moment) => State::Expired,
+            state => state,
         }
     }
 }
 
 /// A membership as the database held it at one moment.
 ///
-/// The row is soft-deleted and its expiry passes silently, so existence says nothing: [`is_active`](Self::is_active) is the
-/// only place that decides who is a member.
+/// The row is soft-deleted and its end passes silently, so existence says nothing: ask [`is_active`](Self::is_active) or
+/// [`state`](Self::state).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     pub(crate) user: UserId,
@@ -69,8 +113,7 @@ impl Member {
 
     /// Says whether the user was a member when the row was read: active, and not expired.
     pub fn is_active(&self) -> bool {
-        self.standing.state == State::Active
-            && self.standing.expires_at.is_none_or(|expires_at| expires_at > self.read_at)
+        self.state() == State::Active
     }
 
     /// Returns the user.
@@ -88,9 +131,9 @@ impl Member {
         &self.standing.role
     }
 
-    /// Returns the stored state.
+    /// Returns where the membership stood when the row was read.
     pub fn state(&self) -> State {
-        self.standing.state
+        self.standing.state_at(self.read_at)
     }
 
     /// Returns the moment at which an active membership ends by itself.
@@ -102,25 +145,39 @@ impl Member {
     pub fn version(&self) -> i64 {
         self.version
     }
+
+    /// Returns the database's clock at the moment of reading.
+    pub fn read_at(&self) -> DateTime<Utc> {
+        self.read_at
+    }
 }
 
-/// Who changes a membership, and why.
+/// Who changes a membership, why, and on what condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct By {
     pub(crate) actor: UserId,
     pub(crate) reason: Option<Reason>,
+    pub(crate) version: Option<i64>,
 }
 
 impl By {
     /// Names who changes it.
     pub fn user(actor: &UserId) -> Self {
-        Self { actor: actor.clone(), reason: None }
+        Self { actor: actor.clone(), reason: None, version: None }
     }
 
     /// Adds the reason.
     #[must_use]
     pub fn because(mut self, reason: Reason) -> Self {
         self.reason = Some(reason);
+        self
+    }
+
+    /// Asks for the change only if the membership is still at that version, as [`Member::version`] gave it; 0: only if there is
+    /// none yet. Otherwise the verb answers [`Error::Conflict`].
+    #[must_use]
+    pub fn if_version(mut self, version: i64) -> Self {
+        self.version = Some(version);
         self
     }
 
@@ -177,6 +234,11 @@ impl Change {
     /// Returns the membership after.
     pub fn after(&self) -> &Member {
         &self.after
+    }
+
+    /// Returns the version after, for [`By::if_version`].
+    pub fn version(&self) -> i64 {
+        self.after.version
     }
 
     /// Says whether the verb created the row.

@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{By, Member, Result, Role, Scope, State, UserId};
+use crate::{
+    By, Changes, Cursor, Filter, ImportRow, Imported, Member, Result, Role, Scope, ScopeType, Standing, Transition,
+    UserId, Verb,
+};
 
 /// What a backend promises. Users call [`Membership`](crate::Membership) instead.
 ///
@@ -11,7 +14,8 @@ use crate::{By, Member, Result, Role, Scope, State, UserId};
 ///
 /// # Contract
 /// * A method does all its work on `conn`; it never commits or rolls back the caller's transaction, `SET`s or takes a session lock.
-/// * [`write`](Self::write) is atomic by itself, also on a bare connection. Half a write never stays.
+/// * A mutating method is atomic by itself, also on a bare connection. Half of one never stays.
+/// * Whatever changes a row leaves a [`Transition`] in the same transaction.
 /// * An expected outcome is never a database error: the caller's transaction stays usable.
 /// * Correct at READ COMMITTED and above; above it, a conflict is a retryable error.
 /// * Time is the database's clock at the statement, in [`Member`]'s `read_at`.
@@ -40,35 +44,73 @@ pub trait Store: Send + Sync + 'static {
     /// Of two concurrent guarded writes that would together leave a scope without an owner, one gets [`Written::LastOwner`].
     fn write(&self, conn: &mut Self::Connection, write: &Write<'_>) -> impl Future<Output = Result<Written>> + Send;
 
-    /// Reads every row of a user, whatever its state.
+    /// Reads the row of each pair, whatever its state, in one statement and in the order of the pairs.
+    fn find_many(
+        &self,
+        conn: &mut Self::Connection,
+        pairs: &[(UserId, Scope)],
+    ) -> impl Future<Output = Result<Vec<Option<Member>>>> + Send;
+
+    /// Reads up to `limit` matching rows of a user in the byte order of their scopes, type first, after `after`.
     fn list_by_user(
         &self,
         conn: &mut Self::Connection,
         user: &UserId,
+        filter: &Filter,
+        after: Option<&Scope>,
+        limit: u32,
     ) -> impl Future<Output = Result<Vec<Member>>> + Send;
 
-    /// Reads up to `limit` active, unexpired rows of a scope in the byte order of their users, after `after`.
+    /// Reads up to `limit` matching rows of a scope in the byte order of their roles and users, after `after`.
     fn list_by_scope(
         &self,
         conn: &mut Self::Connection,
         scope: &Scope,
-        after: Option<&UserId>,
+        filter: &Filter,
+        after: Option<(&Role, &UserId)>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Member>>> + Send;
 
     /// Counts the rows that [`list_by_scope`](Self::list_by_scope) would read without a limit.
-    fn count(&self, conn: &mut Self::Connection, scope: &Scope) -> impl Future<Output = Result<u64>> + Send;
-}
+    fn count(
+        &self,
+        conn: &mut Self::Connection,
+        scope: &Scope,
+        filter: &Filter,
+    ) -> impl Future<Output = Result<u64>> + Send;
 
-/// The changeable fields of a membership.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// What the member is.
-    pub role: Role,
-    /// Where the membership stands.
-    pub state: State,
-    /// When an active membership ends by itself.
-    pub expires_at: Option<DateTime<Utc>>,
+    /// Reads up to `limit` transitions of one membership, newest first, from before the version `before`.
+    fn history(
+        &self,
+        conn: &mut Self::Connection,
+        user: &UserId,
+        scope: &Scope,
+        before: Option<i64>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Transition>>> + Send;
+
+    /// Reads up to `limit` events that were committed and are not behind `after`, each of them once.
+    ///
+    /// A transaction that commits late is not lost, and one that is open holds nothing up.
+    fn changes(
+        &self,
+        conn: &mut Self::Connection,
+        after: &Cursor,
+        limit: u32,
+    ) -> impl Future<Output = Result<Changes>> + Send;
+
+    /// Returns the position behind everything that is committed.
+    fn latest(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Cursor>> + Send;
+
+    /// Writes all rows, which come in the order of their keys and are distinct, or none; `None` if the guard did not hold.
+    fn import(
+        &self,
+        conn: &mut Self::Connection,
+        load: &Load<'_>,
+    ) -> impl Future<Output = Result<Option<Imported>>> + Send;
+
+    /// Deletes a user's rows and transitions and takes the user's name off all others; leaves an event for each row.
+    fn purge(&self, conn: &mut Self::Connection, user: &UserId) -> impl Future<Output = Result<Removed>> + Send;
 }
 
 /// One row to write.
@@ -82,7 +124,9 @@ pub struct Write<'a> {
     pub expected: Option<i64>,
     /// What the row becomes.
     pub standing: &'a Standing,
-    /// Who changes it.
+    /// What changes it.
+    pub verb: Verb,
+    /// Who changes it, and why.
     pub by: &'a By,
     /// Unless empty: another active, unexpired member must hold one of these roles.
     pub needs_other_owner: &'a [Role],
@@ -102,4 +146,28 @@ pub enum Written {
     Stale,
     /// The guard did not hold; nothing was written.
     LastOwner,
+}
+
+/// Rows to import.
+#[derive(Clone, Debug)]
+pub struct Load<'a> {
+    /// The rows.
+    pub rows: &'a [ImportRow],
+    /// Whether a banned row may change.
+    pub lifts_bans: bool,
+    /// Who loads them, and why.
+    pub by: &'a By,
+    /// The roles that own a scope of each type: one that had an active, unexpired owner must have one afterwards.
+    pub owner_roles: &'a [(ScopeType, Role)],
+}
+
+/// What a purge removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// The rows, as they were.
+    pub members: Vec<Member>,
+    /// How many transitions of theirs.
+    pub transitions: u64,
+    /// On how many transitions of others the user was the actor.
+    pub mentions: u64,
 }

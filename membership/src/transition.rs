@@ -1,10 +1,10 @@
 //! The transition table: what each verb makes of each state, decided here for every backend.
 
-use crate::{By, Error, Grant, Member, Result, Role, ScopeKind, Standing, State};
+use crate::{By, Error, Grant, Member, Result, Role, ScopeKind, Standing, State, Verb};
 
-/// What a caller asks for.
+/// What a caller asks for: a verb and its object.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Verb<'a> {
+pub(crate) enum Command<'a> {
     Add(&'a Grant),
     Ban,
     Join,
@@ -14,54 +14,62 @@ pub(crate) enum Verb<'a> {
     Unban,
 }
 
-/// Where a row counts as standing: an expired one has left.
-enum From {
-    None,
-    Active,
-    Left,
-    Banned,
+impl Command<'_> {
+    pub(crate) fn verb(self) -> Verb {
+        match self {
+            Self::Add(_) => Verb::Add,
+            Self::Ban => Verb::Ban,
+            Self::Join => Verb::Join,
+            Self::Leave => Verb::Leave,
+            Self::Remove => Verb::Remove,
+            Self::SetRole(_) => Verb::SetRole,
+            Self::Unban => Verb::Unban,
+        }
+    }
 }
 
 /// Says what the row becomes; `None` leaves it as it is.
 #[expect(clippy::match_same_arms, reason = "an arm is a cell of the table, in the order of the table")]
-pub(crate) fn next(verb: Verb<'_>, before: Option<&Member>, by: &By, kind: &ScopeKind) -> Result<Option<Standing>> {
-    let from = match before {
-        None => From::None,
-        Some(member) if member.is_active() => From::Active,
-        Some(member) if member.state() == State::Banned => From::Banned,
-        Some(_) => From::Left,
-    };
+pub(crate) fn next(
+    command: Command<'_>,
+    before: Option<&Member>,
+    by: &By,
+    kind: &ScopeKind,
+) -> Result<Option<Standing>> {
+    use Command as C;
+    use State::{Active, Banned, Expired, Left};
+
     let default_role = kind.default_role();
     let standing = |role: &Role, state| Standing { role: role.clone(), state, expires_at: None };
     let role = before.map_or(default_role, Member::role);
 
-    let next = match (verb, from) {
-        (Verb::Add(grant), _) => Standing { expires_at: grant.expires_at, ..standing(&grant.role, State::Active) },
+    let next = match (command, before.map(Member::state)) {
+        (C::Add(grant), _) => Standing { expires_at: grant.expires_at, ..standing(&grant.role, Active) },
 
-        (Verb::Join, From::None | From::Left) => standing(default_role, State::Active),
-        (Verb::Join, From::Active) => return Ok(None),
-        (Verb::Join, From::Banned) => return Err(Error::Banned),
+        (C::Join, None | Some(Left | Expired)) => standing(default_role, Active),
+        (C::Join, Some(Active)) => return Ok(None),
+        (C::Join, Some(Banned)) => return Err(Error::Banned),
 
-        (Verb::Leave | Verb::Remove, From::None) => return Err(Error::NotMember),
-        (Verb::Leave | Verb::Remove, From::Active) => standing(role, State::Left),
-        (Verb::Leave | Verb::Remove, From::Left | From::Banned) => return Ok(None),
+        (C::Leave | C::Remove, None) => return Err(Error::NotMember),
+        (C::Leave | C::Remove, Some(Active)) => standing(role, Left),
+        (C::Leave | C::Remove, Some(Left | Expired | Banned)) => return Ok(None),
 
-        (Verb::Ban, From::None) => standing(default_role, State::Banned),
-        (Verb::Ban, From::Active | From::Left) => standing(role, State::Banned),
-        (Verb::Ban, From::Banned) if by.reason.is_none() => return Ok(None),
-        (Verb::Ban, From::Banned) => standing(role, State::Banned),
+        (C::Ban, None) => standing(default_role, Banned),
+        (C::Ban, Some(Active | Left | Expired)) => standing(role, Banned),
+        (C::Ban, Some(Banned)) if by.reason.is_none() => return Ok(None),
+        (C::Ban, Some(Banned)) => standing(role, Banned),
 
-        (Verb::Unban, From::Banned) => standing(role, State::Left),
-        (Verb::Unban, From::None | From::Active | From::Left) => return Err(Error::NotBanned),
+        (C::Unban, Some(Banned)) => standing(role, Left),
+        (C::Unban, None | Some(Active | Left | Expired)) => return Err(Error::NotBanned),
 
-        (Verb::SetRole(_), From::None | From::Left) => return Err(Error::NotMember),
-        (Verb::SetRole(_), From::Banned) => return Err(Error::Banned),
-        (Verb::SetRole(role), From::Active) => {
-            Standing { expires_at: before.and_then(Member::expires_at), ..standing(role, State::Active) }
+        (C::SetRole(_), None | Some(Left | Expired)) => return Err(Error::NotMember),
+        (C::SetRole(_), Some(Banned)) => return Err(Error::Banned),
+        (C::SetRole(role), Some(Active)) => {
+            Standing { expires_at: before.and_then(Member::expires_at), ..standing(role, Active) }
         }
     };
     // A new reason alone is worth a write only where somebody is kept out for it.
-    let is_same = next.state != State::Banned && before.is_some_and(|before| before.standing == next);
+    let is_same = next.state != Banned && before.is_some_and(|before| before.standing == next);
     Ok((!is_same).then_some(next))
 }
 
@@ -82,7 +90,7 @@ mod tests {
     }
 
     /// One row of the table: the outcomes from none, active, left, expired and banned.
-    fn outcomes(verb: Verb<'_>) -> [String; 5] {
+    fn outcomes(command: Command<'_>) -> [String; 5] {
         let kind = ScopeKind::new(GROUP, role("member")).owned_by([role("owner")]);
         let by = By::user(&UserId::new("eve").unwrap()).because(Reason::new("why").unwrap());
         let long_ago = Utc::now() - TimeDelta::days(1);
@@ -93,7 +101,7 @@ mod tests {
             Some(member(State::Active, Some(long_ago))),
             Some(member(State::Banned, None)),
         ];
-        befores.map(|before| match next(verb, before.as_ref(), &by, &kind) {
+        befores.map(|before| match next(command, before.as_ref(), &by, &kind) {
             Ok(None) => "unchanged".into(),
             Ok(Some(next)) => format!("{} {}", next.state, next.role),
             Err(error) => format!("{error:?}"),
@@ -104,16 +112,19 @@ mod tests {
     fn the_table_is_the_documented_one() {
         let grant = Grant::new(role("admin"));
         let admin = role("admin");
-        assert_eq!(outcomes(Verb::Add(&grant)), ["active admin"; 5]);
-        assert_eq!(outcomes(Verb::Join), ["active member", "unchanged", "active member", "active member", "Banned"]);
-        for verb in [Verb::Leave, Verb::Remove] {
-            assert_eq!(outcomes(verb), ["NotMember", "left owner", "unchanged", "unchanged", "unchanged"]);
+        assert_eq!(outcomes(Command::Add(&grant)), ["active admin"; 5]);
+        assert_eq!(outcomes(Command::Join), ["active member", "unchanged", "active member", "active member", "Banned"]);
+        for command in [Command::Leave, Command::Remove] {
+            assert_eq!(outcomes(command), ["NotMember", "left owner", "unchanged", "unchanged", "unchanged"]);
         }
         assert_eq!(
-            outcomes(Verb::Ban),
+            outcomes(Command::Ban),
             ["banned member", "banned owner", "banned owner", "banned owner", "banned owner"]
         );
-        assert_eq!(outcomes(Verb::Unban), ["NotBanned", "NotBanned", "NotBanned", "NotBanned", "left owner"]);
-        assert_eq!(outcomes(Verb::SetRole(&admin)), ["NotMember", "active admin", "NotMember", "NotMember", "Banned"]);
+        assert_eq!(outcomes(Command::Unban), ["NotBanned", "NotBanned", "NotBanned", "NotBanned", "left owner"]);
+        assert_eq!(
+            outcomes(Command::SetRole(&admin)),
+            ["NotMember", "active admin", "NotMember", "NotMember", "Banned"]
+        );
     }
 }
