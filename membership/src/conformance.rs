@@ -9,8 +9,8 @@ use chrono::{TimeDelta, Utc};
 use tokio::sync::Barrier;
 
 use crate::{
-    By, Error, Grant, Membership, PageRequest, Reason, Role, Scope, ScopeId, ScopeKind, ScopeType, Source, State,
-    Store, UserId,
+    By, Error, Filter, Grant, Membership, PageRequest, Reason, Role, Scope, ScopeId, ScopeKind, ScopeType, Source,
+    State, Store, UserId,
 };
 
 /// One fresh, empty, migrated database and the store under test.
@@ -106,7 +106,7 @@ pub async fn a_change_is_visible_in_its_own_transaction_at_once<H: Harness>(harn
     let (membership, source) = (membership(harness), harness.source());
     let mut tx = source.begin().await.unwrap();
     assert!(!membership.is_member(&mut tx, &user("ada"), &chess()).await.unwrap());
-    let change = membership.join(&mut tx, &user("ada"), &chess()).await.unwrap();
+    let change = membership.join(&mut tx, &user("ada"), &chess(), &by()).await.unwrap();
     assert!(change.is_created());
     assert!(membership.is_member(&mut tx, &user("ada"), &chess()).await.unwrap());
     assert_eq!(membership.role(&mut tx, &user("ada"), &chess()).await.unwrap(), Some(role("member")));
@@ -116,7 +116,7 @@ pub async fn a_change_is_visible_in_its_own_transaction_at_once<H: Harness>(harn
 pub async fn a_change_is_visible_to_others_at_commit_and_not_before<H: Harness>(harness: &H) {
     let (membership, source) = (membership(harness), harness.source());
     let mut tx = source.begin().await.unwrap();
-    membership.join(&mut tx, &user("ada"), &chess()).await.unwrap();
+    membership.join(&mut tx, &user("ada"), &chess(), &by()).await.unwrap();
     let mut reader = source.begin_snapshot().await.unwrap();
     assert!(!membership.is_member(&mut reader, &user("ada"), &chess()).await.unwrap());
     source.commit(tx).await.unwrap();
@@ -130,11 +130,11 @@ pub async fn a_change_is_visible_to_others_at_commit_and_not_before<H: Harness>(
 pub async fn a_rolled_back_change_never_existed<H: Harness>(harness: &H) {
     let (membership, source) = (membership(harness), harness.source());
     let mut tx = source.begin().await.unwrap();
-    membership.join(&mut tx, &user("ada"), &chess()).await.unwrap();
+    membership.join(&mut tx, &user("ada"), &chess(), &by()).await.unwrap();
     drop(tx);
     let mut conn = source.begin().await.unwrap();
     assert!(!membership.is_member(&mut conn, &user("ada"), &chess()).await.unwrap());
-    assert!(membership.join(&mut conn, &user("ada"), &chess()).await.unwrap().is_created());
+    assert!(membership.join(&mut conn, &user("ada"), &chess(), &by()).await.unwrap().is_created());
 }
 
 /// `join`, `leave` and `remove` leave a ban alone; `add` and `unban` lift it and say so.
@@ -144,12 +144,12 @@ pub async fn banned_stays_banned_until_add_or_unban<H: Harness>(harness: &H) {
     let eve = user("eve");
     for _ in 0..2 {
         membership.ban(&mut tx, &eve, &chess(), &by()).await.unwrap();
-        assert!(matches!(membership.join(&mut tx, &eve, &chess()).await, Err(Error::Banned)));
+        assert!(matches!(membership.join(&mut tx, &eve, &chess(), &by()).await, Err(Error::Banned)));
         assert!(matches!(
             membership.set_role(&mut tx, &eve, &chess(), &role("owner"), &by()).await,
             Err(Error::Banned)
         ));
-        let left = membership.leave(&mut tx, &eve, &chess()).await.unwrap();
+        let left = membership.leave(&mut tx, &eve, &chess(), &by()).await.unwrap();
         assert!(left.is_unchanged() && left.after().state() == State::Banned);
         let removed = membership.remove(&mut tx, &eve, &chess(), &by()).await.unwrap();
         assert!(removed.is_unchanged() && removed.after().state() == State::Banned);
@@ -161,7 +161,7 @@ pub async fn banned_stays_banned_until_add_or_unban<H: Harness>(harness: &H) {
     membership.ban(&mut tx, &eve, &chess(), &by()).await.unwrap();
     let unbanned = membership.unban(&mut tx, &eve, &chess(), &by()).await.unwrap();
     assert!(unbanned.lifted_ban() && unbanned.after().state() == State::Left);
-    assert!(membership.join(&mut tx, &eve, &chess()).await.unwrap().after().is_active());
+    assert!(membership.join(&mut tx, &eve, &chess(), &by()).await.unwrap().after().is_active());
 }
 
 /// Expiry needs no sweep: every read obeys it, and every verb takes the row for one that has left.
@@ -176,11 +176,18 @@ pub async fn an_expired_member_is_a_member_nowhere<H: Harness>(harness: &H) {
     assert_eq!(membership.role(&mut tx, &ada, &chess()).await.unwrap(), None);
     assert_eq!(membership.hold(&mut tx, &ada, &chess()).await.unwrap(), None);
     assert!(membership.of(&mut tx, &ada).await.unwrap().is_empty());
-    assert!(membership.list_by_scope(&mut tx, &chess(), &PageRequest::first(10)).await.unwrap().items.is_empty());
+    assert!(
+        membership
+            .list_by_scope(&mut tx, &chess(), &Filter::default(), &PageRequest::first(10))
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
     let refused = membership.set_role(&mut tx, &ada, &chess(), &role("admin"), &by()).await;
     assert!(matches!(refused, Err(Error::NotMember)));
-    assert!(membership.leave(&mut tx, &ada, &chess()).await.unwrap().is_unchanged());
-    let joined = membership.join(&mut tx, &ada, &chess()).await.unwrap();
+    assert!(membership.leave(&mut tx, &ada, &chess(), &by()).await.unwrap().is_unchanged());
+    let joined = membership.join(&mut tx, &ada, &chess(), &by()).await.unwrap();
     assert_eq!((joined.after().role(), joined.after().expires_at()), (&role("member"), None));
     let later = Utc::now() + TimeDelta::hours(1);
     membership.add(&mut tx, &ada, &chess(), &Grant::new(role("member")).until(later).unwrap(), &by()).await.unwrap();
@@ -194,8 +201,8 @@ pub async fn a_former_owner_who_rejoins_holds_the_default_role<H: Harness>(harne
     for name in ["ada", "bob"] {
         membership.add(&mut tx, &user(name), &chess(), &owner(), &by()).await.unwrap();
     }
-    membership.leave(&mut tx, &user("ada"), &chess()).await.unwrap();
-    membership.join(&mut tx, &user("ada"), &chess()).await.unwrap();
+    membership.leave(&mut tx, &user("ada"), &chess(), &by()).await.unwrap();
+    membership.join(&mut tx, &user("ada"), &chess(), &by()).await.unwrap();
     assert_eq!(membership.role(&mut tx, &user("ada"), &chess()).await.unwrap(), Some(role("member")));
 }
 
@@ -206,7 +213,7 @@ pub async fn an_expired_owner_does_not_count_as_an_owner<H: Harness>(harness: &H
     let expired = owner().until(Utc::now() - TimeDelta::hours(1)).unwrap();
     membership.add(&mut tx, &user("ada"), &chess(), &expired, &by()).await.unwrap();
     membership.add(&mut tx, &user("bob"), &chess(), &owner(), &by()).await.unwrap();
-    assert!(matches!(membership.leave(&mut tx, &user("bob"), &chess()).await, Err(Error::LastOwner)));
+    assert!(matches!(membership.leave(&mut tx, &user("bob"), &chess(), &by()).await, Err(Error::LastOwner)));
 }
 
 /// Every verb that would end the last ownership is refused and changes nothing; a second owner sets it free.
@@ -215,11 +222,11 @@ pub async fn the_last_owner_stays<H: Harness>(harness: &H) {
     let mut tx = source.begin().await.unwrap();
     let (ada, scope) = (user("ada"), chess());
     membership.add(&mut tx, &ada, &scope, &owner(), &by()).await.unwrap();
-    membership.join(&mut tx, &user("bob"), &scope).await.unwrap();
+    membership.join(&mut tx, &user("bob"), &scope, &by()).await.unwrap();
     let member = Grant::new(role("member"));
     let expired = owner().until(Utc::now() - TimeDelta::hours(1)).unwrap();
     for refused in [
-        membership.leave(&mut tx, &ada, &scope).await,
+        membership.leave(&mut tx, &ada, &scope, &by()).await,
         membership.remove(&mut tx, &ada, &scope, &by()).await,
         membership.ban(&mut tx, &ada, &scope, &by()).await,
         membership.set_role(&mut tx, &ada, &scope, &role("member"), &by()).await,
@@ -230,11 +237,11 @@ pub async fn the_last_owner_stays<H: Harness>(harness: &H) {
     }
     assert_eq!(membership.role(&mut tx, &ada, &scope).await.unwrap(), Some(role("owner")));
     membership.set_role(&mut tx, &user("bob"), &scope, &role("owner"), &by()).await.unwrap();
-    membership.leave(&mut tx, &ada, &scope).await.unwrap();
+    membership.leave(&mut tx, &ada, &scope, &by()).await.unwrap();
     // A kind that names no owner roles has no guard.
     let batch: Scope = "batch:2018".parse().unwrap();
     membership.add(&mut tx, &ada, &batch, &owner(), &by()).await.unwrap();
-    membership.leave(&mut tx, &ada, &batch).await.unwrap();
+    membership.leave(&mut tx, &ada, &batch, &by()).await.unwrap();
 }
 
 /// Two owners on two connections: one succeeds, one gets `LastOwner`, nobody gets a database error.
@@ -253,7 +260,7 @@ pub async fn of_two_owners_leaving_at_once_one_stays<H: Harness>(harness: &H) {
             barrier.wait().await;
             let mut tx = source.begin().await.unwrap();
             let outcome = match round % 4 {
-                0 => membership.leave(&mut tx, &user(name), &scope).await,
+                0 => membership.leave(&mut tx, &user(name), &scope, &by()).await,
                 1 => membership.remove(&mut tx, &user(name), &scope, &by()).await,
                 2 => membership.ban(&mut tx, &user(name), &scope, &by()).await,
                 _ => membership.set_role(&mut tx, &user(name), &scope, &role("member"), &by()).await,
@@ -293,7 +300,7 @@ pub async fn concurrent_adds_create_one_row<H: Harness>(harness: &H) {
 pub async fn a_held_membership_makes_a_ban_wait<H: Harness>(harness: &H) {
     let source = harness.source();
     let mut tx = source.begin().await.unwrap();
-    membership(harness).join(&mut tx, &user("ada"), &chess()).await.unwrap();
+    membership(harness).join(&mut tx, &user("ada"), &chess(), &by()).await.unwrap();
     source.commit(tx).await.unwrap();
 
     let mut tx = source.begin().await.unwrap();
@@ -316,12 +323,12 @@ pub async fn on_a_bare_connection_a_verb_stands_alone<H: Harness>(harness: &H) {
     let (membership, source) = (membership(harness), harness.source());
     let mut conn = source.acquire().await.unwrap();
     membership.add(&mut conn, &user("ada"), &chess(), &owner(), &by()).await.unwrap();
-    assert!(matches!(membership.leave(&mut conn, &user("ada"), &chess()).await, Err(Error::LastOwner)));
-    assert!(matches!(membership.leave(&mut conn, &user("bob"), &chess()).await, Err(Error::NotMember)));
+    assert!(matches!(membership.leave(&mut conn, &user("ada"), &chess(), &by()).await, Err(Error::LastOwner)));
+    assert!(matches!(membership.leave(&mut conn, &user("bob"), &chess(), &by()).await, Err(Error::NotMember)));
     let mut other = source.acquire().await.unwrap();
     assert!(membership.is_member(&mut other, &user("ada"), &chess()).await.unwrap());
     assert!(!membership.is_member(&mut other, &user("bob"), &chess()).await.unwrap());
-    membership.join(&mut conn, &user("bob"), &chess()).await.unwrap();
+    membership.join(&mut conn, &user("bob"), &chess(), &by()).await.unwrap();
     assert!(membership.is_member(&mut other, &user("bob"), &chess()).await.unwrap());
 }
 
@@ -331,7 +338,7 @@ pub async fn a_snapshot_that_is_committed_changes_nothing<H: Harness>(harness: &
     let mut snapshot = source.begin_snapshot().await.unwrap();
     assert!(!membership.is_member(&mut snapshot, &user("ada"), &chess()).await.unwrap());
     let mut tx = source.begin().await.unwrap();
-    membership.join(&mut tx, &user("ada"), &chess()).await.unwrap();
+    membership.join(&mut tx, &user("ada"), &chess(), &by()).await.unwrap();
     source.commit(tx).await.unwrap();
     source.commit(snapshot).await.unwrap();
     let mut conn = source.acquire().await.unwrap();
@@ -360,12 +367,12 @@ pub async fn after_a_refusal_the_transaction_is_usable<H: Harness>(harness: &H) 
     let mut tx = source.begin().await.unwrap();
     let ada = user("ada");
     membership.add(&mut tx, &ada, &chess(), &owner(), &by()).await.unwrap();
-    assert!(matches!(membership.leave(&mut tx, &ada, &chess()).await, Err(Error::LastOwner)));
+    assert!(matches!(membership.leave(&mut tx, &ada, &chess(), &by()).await, Err(Error::LastOwner)));
     assert!(matches!(membership.unban(&mut tx, &ada, &chess(), &by()).await, Err(Error::NotBanned)));
-    assert!(matches!(membership.leave(&mut tx, &user("bob"), &chess()).await, Err(Error::NotMember)));
+    assert!(matches!(membership.leave(&mut tx, &user("bob"), &chess(), &by()).await, Err(Error::NotMember)));
     membership.ban(&mut tx, &user("eve"), &chess(), &by()).await.unwrap();
-    assert!(matches!(membership.join(&mut tx, &user("eve"), &chess()).await, Err(Error::Banned)));
-    membership.join(&mut tx, &user("bob"), &chess()).await.unwrap();
+    assert!(matches!(membership.join(&mut tx, &user("eve"), &chess(), &by()).await, Err(Error::Banned)));
+    membership.join(&mut tx, &user("bob"), &chess(), &by()).await.unwrap();
     source.commit(tx).await.unwrap();
     let mut conn = source.acquire().await.unwrap();
     assert!(membership.is_member(&mut conn, &user("bob"), &chess()).await.unwrap());
@@ -378,10 +385,10 @@ pub async fn ids_are_compared_as_bytes<H: Harness>(harness: &H) {
     let names = ["ada", "Ada", "ada ", "caf\u{e9}", "cafe\u{301}", "%", "_", "a'b", "\u{1f600}"];
     for (index, name) in names.iter().enumerate() {
         assert!(!membership.is_member(&mut tx, &user(name), &chess()).await.unwrap(), "{name:?}");
-        assert!(membership.join(&mut tx, &user(name), &chess()).await.unwrap().is_created(), "{name:?}");
+        assert!(membership.join(&mut tx, &user(name), &chess(), &by()).await.unwrap().is_created(), "{name:?}");
         let scope = Scope::group(*name).unwrap();
         assert!(!membership.is_member(&mut tx, &user("ada"), &scope).await.unwrap(), "{name:?}");
-        membership.join(&mut tx, &user("ada"), &scope).await.unwrap();
+        membership.join(&mut tx, &user("ada"), &scope, &by()).await.unwrap();
         assert_eq!(membership.of(&mut tx, &user("ada")).await.unwrap().len(), index + 2, "{name:?}");
     }
 }
@@ -392,18 +399,18 @@ pub async fn pages_return_each_member_once<H: Harness>(harness: &H) {
     let mut tx = source.begin().await.unwrap();
     let mut names: Vec<String> = (0..30).map(|n| format!("{}-{n}", if n % 2 == 0 { "A" } else { "é" })).collect();
     for name in &names {
-        membership.join(&mut tx, &user(name), &chess()).await.unwrap();
+        membership.join(&mut tx, &user(name), &chess(), &by()).await.unwrap();
     }
     names.sort();
     for limit in [1, 7, 29, 30, 1000] {
         let (mut walked, mut request, mut passing) = (Vec::new(), PageRequest::first(limit), 0);
         loop {
-            let page = membership.list_by_scope(&mut tx, &chess(), &request).await.unwrap();
+            let page = membership.list_by_scope(&mut tx, &chess(), &Filter::default(), &request).await.unwrap();
             assert!(page.items.len() <= limit as usize);
             walked
                 .extend(page.items.iter().map(|member| member.user().to_string()).filter(|name| names.contains(name)));
             let visitor = user(&format!("visitor-{passing}"));
-            membership.join(&mut tx, &visitor, &chess()).await.unwrap();
+            membership.join(&mut tx, &visitor, &chess(), &by()).await.unwrap();
             passing += 1;
             match page.next {
                 // A token travels as text.
@@ -413,7 +420,7 @@ pub async fn pages_return_each_member_once<H: Harness>(harness: &H) {
         }
         assert_eq!(walked, names, "limit {limit}");
         for n in 0..passing {
-            membership.leave(&mut tx, &user(&format!("visitor-{n}")), &chess()).await.unwrap();
+            membership.leave(&mut tx, &user(&format!("visitor-{n}")), &chess(), &by()).await.unwrap();
         }
     }
 }
@@ -423,11 +430,11 @@ pub async fn a_listing_holds_only_active_members<H: Harness>(harness: &H) {
     let (membership, source) = (membership(harness), harness.source());
     let mut tx = source.begin().await.unwrap();
     for name in ["active", "banned", "left"] {
-        membership.join(&mut tx, &user(name), &chess()).await.unwrap();
+        membership.join(&mut tx, &user(name), &chess(), &by()).await.unwrap();
     }
     membership.ban(&mut tx, &user("banned"), &chess(), &by()).await.unwrap();
-    membership.leave(&mut tx, &user("left"), &chess()).await.unwrap();
-    let page = membership.list_by_scope(&mut tx, &chess(), &PageRequest::first(10)).await.unwrap();
+    membership.leave(&mut tx, &user("left"), &chess(), &by()).await.unwrap();
+    let page = membership.list_by_scope(&mut tx, &chess(), &Filter::default(), &PageRequest::first(10)).await.unwrap();
     assert_eq!(page.items.iter().map(|member| member.user().as_str()).collect::<Vec<_>>(), ["active"]);
     assert!(membership.of(&mut tx, &user("banned")).await.unwrap().is_empty());
     assert!(membership.of(&mut tx, &user("left")).await.unwrap().is_empty());
@@ -439,24 +446,24 @@ pub async fn a_listing_holds_only_active_members<H: Harness>(harness: &H) {
 pub async fn a_count_is_of_active_members_of_that_scope_alone<H: Harness>(harness: &H) {
     let (membership, source) = (membership(harness), harness.source());
     let mut tx = source.begin().await.unwrap();
-    assert_eq!(membership.count(&mut tx, &chess()).await.unwrap(), 0);
+    assert_eq!(membership.count(&mut tx, &chess(), &Filter::default()).await.unwrap(), 0);
     for name in ["active", "banned", "left"] {
-        membership.join(&mut tx, &user(name), &chess()).await.unwrap();
+        membership.join(&mut tx, &user(name), &chess(), &by()).await.unwrap();
     }
-    assert_eq!(membership.count(&mut tx, &chess()).await.unwrap(), 3);
+    assert_eq!(membership.count(&mut tx, &chess(), &Filter::default()).await.unwrap(), 3);
     membership.ban(&mut tx, &user("banned"), &chess(), &by()).await.unwrap();
-    membership.leave(&mut tx, &user("left"), &chess()).await.unwrap();
+    membership.leave(&mut tx, &user("left"), &chess(), &by()).await.unwrap();
     for (name, ends) in [("expired", TimeDelta::hours(-1)), ("ending", TimeDelta::hours(1))] {
         let grant = Grant::new(role("member")).until(Utc::now() + ends).unwrap();
         membership.add(&mut tx, &user(name), &chess(), &grant, &by()).await.unwrap();
     }
     for other in ["chapter:chess", "group:Chess"] {
-        membership.join(&mut tx, &user("bob"), &other.parse().unwrap()).await.unwrap();
+        membership.join(&mut tx, &user("bob"), &other.parse().unwrap(), &by()).await.unwrap();
     }
-    assert_eq!(membership.count(&mut tx, &chess()).await.unwrap(), 2);
+    assert_eq!(membership.count(&mut tx, &chess(), &Filter::default()).await.unwrap(), 2);
     // Only verbs that write ask for the kind.
     let undeclared = Scope::new(ScopeType::new("cohort").unwrap(), ScopeId::new("1").unwrap());
-    assert_eq!(membership.count(&mut tx, &undeclared).await.unwrap(), 0);
+    assert_eq!(membership.count(&mut tx, &undeclared, &Filter::default()).await.unwrap(), 0);
 }
 
 /// The version counts the changes of a row; what changes nothing leaves it.
@@ -464,12 +471,12 @@ pub async fn versions_count_changes<H: Harness>(harness: &H) {
     let (membership, source) = (membership(harness), harness.source());
     let mut tx = source.begin().await.unwrap();
     let (ada, scope) = (user("ada"), chess());
-    assert_eq!(membership.join(&mut tx, &ada, &scope).await.unwrap().after().version(), 1);
-    assert_eq!(membership.join(&mut tx, &ada, &scope).await.unwrap().after().version(), 1);
+    assert_eq!(membership.join(&mut tx, &ada, &scope, &by()).await.unwrap().after().version(), 1);
+    assert_eq!(membership.join(&mut tx, &ada, &scope, &by()).await.unwrap().after().version(), 1);
     let admin = membership.set_role(&mut tx, &ada, &scope, &role("admin"), &by()).await.unwrap();
     assert_eq!((admin.before().unwrap().version(), admin.after().version()), (1, 2));
     assert!(membership.set_role(&mut tx, &ada, &scope, &role("admin"), &by()).await.unwrap().is_unchanged());
-    assert_eq!(membership.leave(&mut tx, &ada, &scope).await.unwrap().after().version(), 3);
+    assert_eq!(membership.leave(&mut tx, &ada, &scope, &by()).await.unwrap().after().version(), 3);
 }
 
 /// A type nobody declared is refused before anything is written; a declared one works like the others.
@@ -478,7 +485,10 @@ pub async fn an_undeclared_scope_type_is_refused<H: Harness>(harness: &H) {
     let cohort = ScopeType::new("cohort").unwrap();
     let scope = Scope::new(cohort.clone(), ScopeId::new("1").unwrap());
     let mut tx = source.begin().await.unwrap();
-    assert!(matches!(membership(harness).join(&mut tx, &user("ada"), &scope).await, Err(Error::UnknownScopeType)));
+    assert!(matches!(
+        membership(harness).join(&mut tx, &user("ada"), &scope, &by()).await,
+        Err(Error::UnknownScopeType)
+    ));
     let membership = membership(harness).with_kind(ScopeKind::new(cohort, role("fellow")));
-    assert_eq!(membership.join(&mut tx, &user("ada"), &scope).await.unwrap().after().role(), &role("fellow"));
+    assert_eq!(membership.join(&mut tx, &user("ada"), &scope, &by()).await.unwrap().after().role(), &role("fellow"));
 }

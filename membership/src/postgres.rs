@@ -1,15 +1,17 @@
 //! The PostgreSQL backend.
 
+mod feed;
+
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Row, SqlStr};
+use sqlx::{Connection, PgConnection, PgPool, Row, SqlStr};
 
 use crate::{
-    Error, Member, Reason, Result, Role, Scope, ScopeId, ScopeType, Source, Standing, State, Store, UserId, Write,
-    Written,
+    Changes, Cursor, Error, Event, Filter, ImportRow, Imported, Load, Member, Reason, Removed, Result, Role, Scope,
+    ScopeId, ScopeType, Source, Standing, State, Store, Transition, UserId, Verb, Write, Written,
 };
 
 /// Keeps memberships in PostgreSQL 15 or later.
@@ -72,23 +74,92 @@ impl Store for Postgres {
     }
 
     async fn write(&self, conn: &mut PgConnection, write: &Write<'_>) -> Result<Written> {
-        match write.expected {
-            None => insert(conn, write).await,
-            Some(expected) if write.needs_other_owner.is_empty() => update(conn, write, expected).await,
-            Some(expected) => update_guarded(conn, write, expected).await,
+        let owner_roles: Vec<&str> = write.needs_other_owner.iter().map(Role::as_str).collect();
+        let row = sqlx::query(include_str!("postgres/write.sql"))
+            .bind(write.user.as_str())
+            .bind(write.scope.kind().as_str())
+            .bind(write.scope.id().as_str())
+            .bind(write.expected)
+            .bind(write.standing.role.as_str())
+            .bind(write.standing.state.as_str())
+            .bind(write.standing.expires_at)
+            .bind(write.verb.as_str())
+            .bind(write.by.actor().as_str())
+            .bind(write.by.reason().map(Reason::as_str))
+            .bind(owner_roles)
+            .fetch_one(conn)
+            .await?;
+        if !row.try_get::<bool, _>("is_current")? {
+            return Ok(Written::Stale);
+        }
+        if !row.try_get::<bool, _>("is_owned")? {
+            return Ok(Written::LastOwner);
+        }
+        match row.try_get::<Option<i64>, _>("version")? {
+            // Somebody else inserted the row meanwhile.
+            None => Ok(Written::Stale),
+            Some(version) => Ok(Written::Done { version, at: row.try_get("changed_at")? }),
         }
     }
 
-    async fn list_by_user(&self, conn: &mut PgConnection, user: &UserId) -> Result<Vec<Member>> {
+    async fn find_many(&self, conn: &mut PgConnection, pairs: &[(UserId, Scope)]) -> Result<Vec<Option<Member>>> {
+        let users: Vec<&str> = pairs.iter().map(|(user, _)| user.as_str()).collect();
+        let scope_types: Vec<&str> = pairs.iter().map(|(_, scope)| scope.kind().as_str()).collect();
+        let scope_ids: Vec<&str> = pairs.iter().map(|(_, scope)| scope.id().as_str()).collect();
+        let rows = sqlx::query(
+            r#"
+            SELECT role, state, expires_at, version, statement_timestamp() AS read_at
+            FROM unnest($1::text[], $2::text[], $3::text[])
+                WITH ORDINALITY AS pair (user_id, scope_type, scope_id, position)
+            LEFT JOIN memberships_membership AS membership
+                ON membership.user_id = pair.user_id COLLATE "C"
+                AND membership.scope_type = pair.scope_type COLLATE "C"
+                AND membership.scope_id = pair.scope_id COLLATE "C"
+            ORDER BY position
+            "#,
+        )
+        .bind(users)
+        .bind(scope_types)
+        .bind(scope_ids)
+        .fetch_all(conn)
+        .await?;
+        let member = |((user, scope), row): (&(UserId, Scope), &PgRow)| {
+            let Some(version) = row.try_get::<Option<i64>, _>("version")? else { return Ok(None) };
+            let standing = standing(row, "role", "state", "expires_at")?;
+            Ok(Some(Member::new(user.clone(), scope.clone(), standing, version, row.try_get("read_at")?)))
+        };
+        pairs.iter().zip(&rows).map(member).collect()
+    }
+
+    async fn list_by_user(
+        &self,
+        conn: &mut PgConnection,
+        user: &UserId,
+        filter: &Filter,
+        after: Option<&Scope>,
+        limit: u32,
+    ) -> Result<Vec<Member>> {
+        // Every scope is greater than that of the empty texts, which is none.
         sqlx::query(
             r#"
             SELECT user_id, scope_type, scope_id, role, state, expires_at, version, statement_timestamp() AS read_at
             FROM memberships_membership
-            WHERE user_id = $1
+            WHERE user_id = $1 AND (scope_type, scope_id) > ($2, $3)
+                AND state = $4 AND coalesce(expires_at <= statement_timestamp(), false) = $5
+                AND ($6::text IS NULL OR role = $6)
+                AND ($7::text IS NULL OR scope_type = $7)
             ORDER BY scope_type, scope_id
+            LIMIT $8
             "#,
         )
         .bind(user.as_str())
+        .bind(after.map_or("", |after| after.kind().as_str()))
+        .bind(after.map_or("", |after| after.id().as_str()))
+        .bind(stored_state(filter.state))
+        .bind(filter.state == State::Expired)
+        .bind(filter.role.as_ref().map(Role::as_str))
+        .bind(filter.scope_type.as_ref().map(ScopeType::as_str))
+        .bind(i64::from(limit))
         .fetch_all(conn)
         .await?
         .iter()
@@ -100,23 +171,32 @@ impl Store for Postgres {
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
-        after: Option<&UserId>,
+        filter: &Filter,
+        after: Option<(&Role, &UserId)>,
         limit: u32,
     ) -> Result<Vec<Member>> {
-        // Every user id is greater than the empty text, which is none.
+        if filter.excludes(scope) {
+            return Ok(Vec::new());
+        }
+        // One range of the index, whatever the filter: from behind `after` up to the end of the role.
+        let (first, last) = filter.role_range();
         sqlx::query(
             r#"
             SELECT user_id, scope_type, scope_id, role, state, expires_at, version, statement_timestamp() AS read_at
             FROM memberships_membership
-            WHERE scope_type = $1 AND scope_id = $2 AND state = 'active' AND user_id > $3
-                AND (expires_at IS NULL OR expires_at > statement_timestamp())
-            ORDER BY user_id
-            LIMIT $4
+            WHERE scope_type = $1 AND scope_id = $2 AND state = $3 AND (role, user_id) > ($4, $5) AND role <= $6
+                AND coalesce(expires_at <= statement_timestamp(), false) = $7
+            ORDER BY role, user_id
+            LIMIT $8
             "#,
         )
         .bind(scope.kind().as_str())
         .bind(scope.id().as_str())
-        .bind(after.map_or("", UserId::as_str))
+        .bind(stored_state(filter.state))
+        .bind(after.map_or(first, |(role, _)| role.as_str()))
+        .bind(after.map_or("", |(_, user)| user.as_str()))
+        .bind(last)
+        .bind(filter.state == State::Expired)
         .bind(i64::from(limit))
         .fetch_all(conn)
         .await?
@@ -125,147 +205,289 @@ impl Store for Postgres {
         .collect()
     }
 
-    async fn count(&self, conn: &mut PgConnection, scope: &Scope) -> Result<u64> {
+    async fn count(&self, conn: &mut PgConnection, scope: &Scope, filter: &Filter) -> Result<u64> {
+        if filter.excludes(scope) {
+            return Ok(0);
+        }
+        let (first, last) = filter.role_range();
         let count: i64 = sqlx::query_scalar(
             r#"
             SELECT count(*)
             FROM memberships_membership
-            WHERE scope_type = $1 AND scope_id = $2 AND state = 'active'
-                AND (expires_at IS NULL OR expires_at > statement_timestamp())
+            WHERE scope_type = $1 AND scope_id = $2 AND state = $3 AND role >= $4 AND role <= $5
+                AND coalesce(expires_at <= statement_timestamp(), false) = $6
             "#,
         )
         .bind(scope.kind().as_str())
         .bind(scope.id().as_str())
+        .bind(stored_state(filter.state))
+        .bind(first)
+        .bind(last)
+        .bind(filter.state == State::Expired)
         .fetch_one(conn)
         .await?;
         Ok(count.cast_unsigned()) // a count is never negative
     }
-}
 
-async fn insert(conn: &mut PgConnection, write: &Write<'_>) -> Result<Written> {
-    let row = sqlx::query(
-        r#"
-        INSERT INTO memberships_membership
-            (user_id, scope_type, scope_id, role, state, expires_at, version, changed_by, reason, created_at, changed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, statement_timestamp(), statement_timestamp())
-        ON CONFLICT DO NOTHING
-        RETURNING version, changed_at
-        "#,
-    )
-    .bind(write.user.as_str())
-    .bind(write.scope.kind().as_str())
-    .bind(write.scope.id().as_str())
-    .bind(write.standing.role.as_str())
-    .bind(write.standing.state.as_str())
-    .bind(write.standing.expires_at)
-    .bind(write.by.actor().as_str())
-    .bind(write.by.reason().map(Reason::as_str))
-    .fetch_optional(conn)
-    .await?;
-    row.map_or(Ok(Written::Stale), |row| done(&row))
-}
-
-async fn update(conn: &mut PgConnection, write: &Write<'_>, expected: i64) -> Result<Written> {
-    // The row is locked before its version is compared, so that a caller in a transaction who finds it stale holds it by
-    // then and succeeds at the second attempt.
-    let row = sqlx::query(
-        r#"
-        WITH held AS MATERIALIZED (
-            SELECT version
-            FROM memberships_membership
-            WHERE user_id = $1 AND scope_type = $2 AND scope_id = $3
-            FOR UPDATE
+    async fn history(
+        &self,
+        conn: &mut PgConnection,
+        user: &UserId,
+        scope: &Scope,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Transition>> {
+        sqlx::query(
+            r#"
+            SELECT user_id, scope_type, scope_id, version, verb, before_role, before_state, before_expires_at,
+                role, state, expires_at, actor, reason, changed_at
+            FROM memberships_transition
+            WHERE user_id = $1 AND scope_type = $2 AND scope_id = $3 AND version < $4
+            ORDER BY version DESC
+            LIMIT $5
+            "#,
         )
-        UPDATE memberships_membership AS membership
-        SET role = $5, state = $6, expires_at = $7, version = membership.version + 1,
-            changed_by = $8, reason = $9, changed_at = statement_timestamp()
-        FROM held
-        WHERE user_id = $1 AND scope_type = $2 AND scope_id = $3 AND held.version = $4
-        RETURNING membership.version, changed_at
-        "#,
-    )
-    .bind(write.user.as_str())
-    .bind(write.scope.kind().as_str())
-    .bind(write.scope.id().as_str())
-    .bind(expected)
-    .bind(write.standing.role.as_str())
-    .bind(write.standing.state.as_str())
-    .bind(write.standing.expires_at)
-    .bind(write.by.actor().as_str())
-    .bind(write.by.reason().map(Reason::as_str))
-    .fetch_optional(conn)
-    .await?;
-    row.map_or(Ok(Written::Stale), |row| done(&row))
+        .bind(user.as_str())
+        .bind(scope.kind().as_str())
+        .bind(scope.id().as_str())
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(transition)
+        .collect()
+    }
+
+    async fn changes(&self, conn: &mut PgConnection, after: &Cursor, limit: u32) -> Result<Changes> {
+        let after = feed::Position::parse(after.position()).ok_or(Error::Cursor)?;
+        let rows = if after.window.is_none() && after.seen.is_some() {
+            // Whoever has kept up finds little that is new, by its transactions.
+            sqlx::query(include_str!("postgres/changes_since.sql"))
+                .bind(after.seen.as_ref().map(feed::Snapshot::as_str))
+                .bind(i64::from(limit))
+                .fetch_all(conn)
+                .await?
+        } else {
+            // Whoever is far behind finds almost everything new, by its ids.
+            sqlx::query(include_str!("postgres/changes_within.sql"))
+                .bind(after.seen.as_ref().map(feed::Snapshot::as_str))
+                .bind(after.window.as_ref().map(feed::Snapshot::as_str))
+                .bind(after.id)
+                .bind(i64::from(limit))
+                .fetch_all(conn)
+                .await?
+        };
+        let Some(last) = rows.last() else { return Err(Error::Corrupt { what: "feed" }) };
+        let now = feed::Snapshot::parse(last.try_get("now")?).ok_or(Error::Corrupt { what: "snapshot" })?;
+        if after.is_ahead_of(&now) {
+            return Err(Error::Cursor);
+        }
+        // Without an event there is one row all the same, which tells the snapshot.
+        let last_id = last.try_get::<Option<i64>, _>("id")?;
+        let is_full = last_id.is_some() && rows.len() == limit as usize;
+        let events = rows.iter().filter(|_| last_id.is_some()).map(event).collect::<Result<_>>()?;
+        let window = after.window.unwrap_or(now);
+        let next = match last_id.filter(|_| is_full) {
+            Some(id) => feed::Position { seen: after.seen, window: Some(window), id },
+            None => feed::Position { seen: Some(window), window: None, id: 0 },
+        };
+        Ok(Changes { events, next: Cursor::new(next.to_string()) })
+    }
+
+    async fn latest(&self, conn: &mut PgConnection) -> Result<Cursor> {
+        let now: String = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(conn).await?;
+        Ok(Cursor::new(now))
+    }
+
+    async fn import(&self, conn: &mut PgConnection, load: &Load<'_>) -> Result<Option<Imported>> {
+        let rows = Columns::of(load.rows);
+        let owner_types: Vec<&str> = load.owner_roles.iter().map(|(scope_type, _)| scope_type.as_str()).collect();
+        let owner_roles: Vec<&str> = load.owner_roles.iter().map(|(_, role)| role.as_str()).collect();
+        let mut tx = conn.begin().await?;
+        // What is new first: after that every given row is there to be locked, also one that somebody else inserts meanwhile.
+        let created: i64 = sqlx::query_scalar(include_str!("postgres/import_new.sql"))
+            .bind(&rows.users)
+            .bind(&rows.scope_types)
+            .bind(&rows.scope_ids)
+            .bind(&rows.roles)
+            .bind(&rows.states)
+            .bind(&rows.expires_at)
+            .bind(load.by.actor().as_str())
+            .bind(load.by.reason().map(Reason::as_str))
+            .fetch_one(&mut *tx)
+            .await?;
+        let owned: Vec<(String, String)> = sqlx::query_as(include_str!("postgres/import_lock.sql"))
+            .bind(&rows.users)
+            .bind(&rows.scope_types)
+            .bind(&rows.scope_ids)
+            .bind(&owner_types)
+            .bind(&owner_roles)
+            .fetch_all(&mut *tx)
+            .await?;
+        let (updated, kept_banned): (i64, i64) = sqlx::query_as(include_str!("postgres/import_changed.sql"))
+            .bind(&rows.users)
+            .bind(&rows.scope_types)
+            .bind(&rows.scope_ids)
+            .bind(&rows.roles)
+            .bind(&rows.states)
+            .bind(&rows.expires_at)
+            .bind(load.by.actor().as_str())
+            .bind(load.by.reason().map(Reason::as_str))
+            .bind(load.lifts_bans)
+            .fetch_one(&mut *tx)
+            .await?;
+        if !are_owned(&mut tx, &owned, &owner_types, &owner_roles).await? {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+        tx.commit().await?;
+        // A count is never negative.
+        let [created, updated, kept_banned] = [created, updated, kept_banned].map(i64::cast_unsigned);
+        let unchanged = (load.rows.len() as u64).saturating_sub(created + updated + kept_banned);
+        Ok(Some(Imported { created, updated, unchanged, kept_banned }))
+    }
+
+    async fn purge(&self, conn: &mut PgConnection, user: &UserId) -> Result<Removed> {
+        let rows = sqlx::query(include_str!("postgres/purge.sql")).bind(user.as_str()).fetch_all(conn).await?;
+        let mut removed = Removed { members: Vec::new(), transitions: 0, mentions: 0 };
+        for row in &rows {
+            // A count is never negative.
+            removed.transitions = row.try_get::<i64, _>("transitions")?.cast_unsigned();
+            removed.mentions = row.try_get::<i64, _>("mentions")?.cast_unsigned();
+            if row.try_get::<Option<&str>, _>("user_id")?.is_some() {
+                removed.members.push(member(row)?);
+            }
+        }
+        Ok(removed)
+    }
 }
 
-async fn update_guarded(conn: &mut PgConnection, write: &Write<'_>, expected: i64) -> Result<Written> {
-    // A count of the other owners without locks would let two owners leave at once (write skew). All owners' rows and the
-    // written one are locked in the order of their users: whoever comes second waits, and then counts what is left.
-    let roles: Vec<&str> = write.needs_other_owner.iter().map(Role::as_str).collect();
-    let row = sqlx::query(
+/// Rows to import, column by column.
+#[derive(Default)]
+struct Columns<'a> {
+    users: Vec<&'a str>,
+    scope_types: Vec<&'a str>,
+    scope_ids: Vec<&'a str>,
+    roles: Vec<&'a str>,
+    states: Vec<&'a str>,
+    expires_at: Vec<Option<DateTime<Utc>>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(rows: &'a [ImportRow]) -> Self {
+        let mut columns = Self::default();
+        for row in rows {
+            columns.users.push(row.user().as_str());
+            columns.scope_types.push(row.scope().kind().as_str());
+            columns.scope_ids.push(row.scope().id().as_str());
+            columns.roles.push(row.standing().role.as_str());
+            columns.states.push(row.standing().state.as_str());
+            columns.expires_at.push(row.standing().expires_at);
+        }
+        columns
+    }
+}
+
+/// Says whether each of the scopes has an owner.
+async fn are_owned(
+    conn: &mut PgConnection,
+    scopes: &[(String, String)],
+    owner_types: &[&str],
+    owner_roles: &[&str],
+) -> Result<bool> {
+    let (scope_types, scope_ids): (Vec<&str>, Vec<&str>) =
+        scopes.iter().map(|(kind, id)| (kind.as_str(), id.as_str())).unzip();
+    let are_owned = sqlx::query_scalar(
         r#"
-        WITH held AS MATERIALIZED (
-            SELECT user_id, version
-            FROM memberships_membership
-            WHERE scope_type = $2 AND scope_id = $3 AND state = 'active'
-                AND (user_id = $1 OR role = ANY($10) AND (expires_at IS NULL OR expires_at > statement_timestamp()))
-            ORDER BY user_id
-            FOR UPDATE
-        ),
-        verdict AS (
+        SELECT NOT EXISTS (
             SELECT
-                EXISTS (SELECT FROM held WHERE user_id = $1 AND version = $4) AS is_current,
-                EXISTS (SELECT FROM held WHERE user_id <> $1) AS is_owned
-        ),
-        updated AS (
-            UPDATE memberships_membership AS membership
-            SET role = $5, state = $6, expires_at = $7, version = membership.version + 1,
-                changed_by = $8, reason = $9, changed_at = statement_timestamp()
-            FROM verdict
-            WHERE user_id = $1 AND scope_type = $2 AND scope_id = $3 AND is_current AND is_owned
-            RETURNING membership.version, changed_at
+            FROM unnest($1::text[], $2::text[]) AS scope (scope_type, scope_id)
+            WHERE NOT EXISTS (
+                SELECT
+                FROM memberships_membership AS membership
+                JOIN unnest($3::text[], $4::text[]) AS owner_role (scope_type, role)
+                    ON membership.scope_type = owner_role.scope_type COLLATE "C"
+                    AND membership.role = owner_role.role COLLATE "C"
+                WHERE membership.scope_type = scope.scope_type COLLATE "C"
+                    AND membership.scope_id = scope.scope_id COLLATE "C" AND membership.state = 'active'
+                    AND (membership.expires_at IS NULL OR membership.expires_at > statement_timestamp())
+            )
         )
-        SELECT is_current, is_owned, version, changed_at
-        FROM verdict LEFT JOIN updated ON true
         "#,
     )
-    .bind(write.user.as_str())
-    .bind(write.scope.kind().as_str())
-    .bind(write.scope.id().as_str())
-    .bind(expected)
-    .bind(write.standing.role.as_str())
-    .bind(write.standing.state.as_str())
-    .bind(write.standing.expires_at)
-    .bind(write.by.actor().as_str())
-    .bind(write.by.reason().map(Reason::as_str))
-    .bind(roles)
+    .bind(scope_types)
+    .bind(scope_ids)
+    .bind(owner_types)
+    .bind(owner_roles)
     .fetch_one(conn)
     .await?;
-    if !row.try_get::<bool, _>("is_current")? {
-        return Ok(Written::Stale);
-    }
-    if !row.try_get::<bool, _>("is_owned")? {
-        return Ok(Written::LastOwner);
-    }
-    done(&row)
+    Ok(are_owned)
 }
 
-fn done(row: &PgRow) -> Result<Written> {
-    Ok(Written::Done { version: row.try_get("version")?, at: row.try_get("changed_at")? })
+/// An expired membership is stored as an active one.
+fn stored_state(state: State) -> &'static str {
+    match state {
+        State::Expired => State::Active.as_str(),
+        state => state.as_str(),
+    }
 }
 
 fn member(row: &PgRow) -> Result<Member> {
-    let standing = Standing {
-        role: Role::new(row.try_get::<&str, _>("role")?).map_err(|_| Error::Corrupt { what: "role" })?,
-        state: State::try_from(row.try_get::<&str, _>("state")?)?,
-        expires_at: row.try_get::<Option<DateTime<Utc>>, _>("expires_at")?,
-    };
-    let scope_type =
-        ScopeType::new(row.try_get::<&str, _>("scope_type")?).map_err(|_| Error::Corrupt { what: "scope type" })?;
-    let scope_id =
-        ScopeId::new(row.try_get::<&str, _>("scope_id")?).map_err(|_| Error::Corrupt { what: "scope id" })?;
-    let user = UserId::new(row.try_get::<&str, _>("user_id")?).map_err(|_| Error::Corrupt { what: "user id" })?;
-    Ok(Member::new(user, Scope::new(scope_type, scope_id), standing, row.try_get("version")?, row.try_get("read_at")?))
+    let version = row.try_get("version")?;
+    Ok(Member::new(
+        user(row)?,
+        scope(row)?,
+        standing(row, "role", "state", "expires_at")?,
+        version,
+        row.try_get("read_at")?,
+    ))
+}
+
+fn transition(row: &PgRow) -> Result<Transition> {
+    let before = row.try_get::<Option<&str>, _>("before_state")?;
+    let before = before.map(|_| standing(row, "before_role", "before_state", "before_expires_at")).transpose()?;
+    let actor = row.try_get::<Option<&str>, _>("actor")?.map(UserId::new).transpose();
+    let reason = row.try_get::<Option<&str>, _>("reason")?.map(Reason::new).transpose();
+    Ok(Transition {
+        user: user(row)?,
+        scope: scope(row)?,
+        version: row.try_get("version")?,
+        verb: Verb::stored(row.try_get("verb")?)?,
+        before,
+        after: standing(row, "role", "state", "expires_at")?,
+        actor: actor.map_err(|_| Error::Corrupt { what: "actor" })?,
+        reason: reason.map_err(|_| Error::Corrupt { what: "reason" })?,
+        at: row.try_get("changed_at")?,
+    })
+}
+
+fn event(row: &PgRow) -> Result<Event> {
+    match row.try_get::<Option<&str>, _>("user_id")? {
+        Some(_) => Ok(Event::Changed(transition(row)?)),
+        None => Ok(Event::Purged { scope: scope(row)?, at: row.try_get("changed_at")? }),
+    }
+}
+
+fn user(row: &PgRow) -> Result<UserId> {
+    UserId::new(row.try_get::<&str, _>("user_id")?).map_err(|_| Error::Corrupt { what: "user id" })
+}
+
+fn scope(row: &PgRow) -> Result<Scope> {
+    let kind = ScopeType::new(row.try_get::<&str, _>("scope_type")?);
+    let id = ScopeId::new(row.try_get::<&str, _>("scope_id")?);
+    Ok(Scope::new(
+        kind.map_err(|_| Error::Corrupt { what: "scope type" })?,
+        id.map_err(|_| Error::Corrupt { what: "scope id" })?,
+    ))
+}
+
+fn standing(row: &PgRow, role: &str, state: &str, expires_at: &str) -> Result<Standing> {
+    Ok(Standing {
+        role: Role::new(row.try_get::<&str, _>(role)?).map_err(|_| Error::Corrupt { what: "role" })?,
+        state: State::stored(row.try_get(state)?)?,
+        expires_at: row.try_get(expires_at)?,
+    })
 }
 
 impl Source for PgPool {

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use stoa_membership::{
-    By, Change, Grant, Member, Membership, Memory, PageRequest, Postgres, Role, Scope, Source, Sqlite, State, Store,
-    UserId, memory,
+    By, Change, Filter, Grant, Member, Membership, Memory, PageRequest, Postgres, Role, Scope, Source, Sqlite, State,
+    Store, UserId, memory,
 };
 
 const USERS: [&str; 4] = ["ada", "bob", "Bob", "eve "];
@@ -82,16 +82,21 @@ async fn answer<S: Store>(
             membership.add(conn, &user(u), &scope(s), &grant, &by).await
         }
         Operation::Ban { user: u, scope: s } => membership.ban(conn, &user(u), &scope(s), &by).await,
-        Operation::Join { user: u, scope: s } => membership.join(conn, &user(u), &scope(s)).await,
-        Operation::Leave { user: u, scope: s } => membership.leave(conn, &user(u), &scope(s)).await,
+        Operation::Join { user: u, scope: s } => membership.join(conn, &user(u), &scope(s), &by).await,
+        Operation::Leave { user: u, scope: s } => membership.leave(conn, &user(u), &scope(s), &by).await,
         Operation::Remove { user: u, scope: s } => membership.remove(conn, &user(u), &scope(s), &by).await,
         Operation::SetRole { user: u, scope: s, role: r } => {
             membership.set_role(conn, &user(u), &scope(s), &role(r), &by).await
         }
         Operation::Unban { user: u, scope: s } => membership.unban(conn, &user(u), &scope(s), &by).await,
-        Operation::Count { scope: s } => return membership.count(conn, &scope(s)).await.unwrap().to_string(),
+        Operation::Count { scope: s } => {
+            return membership.count(conn, &scope(s), &Filter::default()).await.unwrap().to_string();
+        }
         Operation::List { scope: s, limit } => {
-            let page = membership.list_by_scope(conn, &scope(s), &PageRequest::first(limit)).await.unwrap();
+            let page = membership
+                .list_by_scope(conn, &scope(s), &Filter::default(), &PageRequest::first(limit))
+                .await
+                .unwrap();
             return format!("{:?} {:?}", page.items.iter().map(fields).collect::<Vec<_>>(), page.next);
         }
         Operation::Of { user: u } => {

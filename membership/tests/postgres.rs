@@ -1,7 +1,7 @@
 //! The laws on PostgreSQL.
 
 use stoa_membership::postgres::MIGRATOR;
-use stoa_membership::{Error, Membership, Postgres, Scope, UserId, conformance};
+use stoa_membership::{By, Error, Membership, Postgres, Scope, UserId, conformance};
 
 struct Harness(testkit::Postgres);
 
@@ -32,7 +32,7 @@ async fn a_row_that_breaks_the_rules_is_corrupt_and_no_member() {
     let (membership, ada) = (Membership::new(Postgres), UserId::new("ada").unwrap());
     let chess = Scope::group("chess").unwrap();
     let mut conn = harness.0.pool().acquire().await.unwrap();
-    membership.join(&mut conn, &ada, &chess).await.unwrap();
+    membership.join(&mut conn, &ada, &chess, &By::user(&ada)).await.unwrap();
     sqlx::raw_sql(
         r"
         ALTER TABLE memberships_membership DROP CONSTRAINT memberships_membership_state_check;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use stoa_membership::sqlite::MIGRATOR;
-use stoa_membership::{Error, Membership, Scope, Sqlite, UserId, conformance};
+use stoa_membership::{By, Error, Membership, Scope, Sqlite, UserId, conformance};
 
 struct Harness(testkit::Sqlite);
 
@@ -47,11 +47,11 @@ async fn a_commit_that_fails_on_a_bare_connection_is_an_error() {
     let mut reader = pool.begin().await.unwrap();
     assert!(!membership.is_member(&mut reader, &ada, &chess).await.unwrap());
     let mut conn = pool.acquire().await.unwrap();
-    let error = membership.join(&mut conn, &ada, &chess).await.unwrap_err();
+    let error = membership.join(&mut conn, &ada, &chess, &By::user(&ada)).await.unwrap_err();
     assert!(matches!(error, Error::Backend(_)) && error.is_retryable(), "{error:?}");
     drop(reader);
     assert!(!membership.is_member(&mut conn, &ada, &chess).await.unwrap());
-    assert!(membership.join(&mut conn, &ada, &chess).await.unwrap().is_created());
+    assert!(membership.join(&mut conn, &ada, &chess, &By::user(&ada)).await.unwrap().is_created());
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_row_that_breaks_the_rules_is_corrupt_and_no_member() {
     let (membership, ada) = (Membership::new(Sqlite), UserId::new("ada").unwrap());
     let chess = Scope::group("chess").unwrap();
     let mut conn = harness.0.pool().acquire().await.unwrap();
-    membership.join(&mut conn, &ada, &chess).await.unwrap();
+    membership.join(&mut conn, &ada, &chess, &By::user(&ada)).await.unwrap();
     sqlx::raw_sql("PRAGMA ignore_check_constraints = ON; UPDATE memberships_membership SET state = 'member'")
         .execute(&mut *conn)
         .await
