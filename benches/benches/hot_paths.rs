@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use stoa_audit::{Action, Actor, Audit, Entity, EntityId, EntityType, Record};
 use stoa_benches::capabilities::{self, BenchCapability};
 use stoa_jobs_runner::{Job, Jobs};
-use stoa_membership::{Membership, Scope, UserId};
+use stoa_membership::{By, Membership, Scope, UserId};
 use stoa_search::{Audience, Document, Language, Query, Search, Surface, Tag, analyzer};
 use tokio::runtime::Runtime;
 
@@ -39,7 +39,7 @@ fn is_member(criterion: &mut Criterion) {
     let membership = Membership::new(stoa_membership::Sqlite);
     let (user, scope) = (UserId::new("ada").expect("an id"), Scope::group("chess").expect("an id"));
     let mut conn = runtime.block_on(database.pool().acquire()).expect("the file opens");
-    runtime.block_on(membership.join(&mut conn, &user, &scope)).expect("the file is there");
+    runtime.block_on(membership.join(&mut conn, &user, &scope, &By::user(&user))).expect("the file is there");
     criterion.bench_function("membership/is_member", |bencher| {
         bencher.iter(|| runtime.block_on(membership.is_member(&mut conn, &user, &scope)).expect("the file is there"));
     });

@@ -30,7 +30,7 @@ async fn on_postgres(setup: &Setup) -> Case {
         r#"
         INSERT INTO memberships_membership
         SELECT 'user-' || lpad(n::text, 8, '0'), 'group', 'group-' || lpad((n % 1000)::text, 4, '0'), 'member', 'active',
-            NULL, 1, 'bench', NULL, now(), now()
+            NULL, 1, now(), now()
         FROM generate_series(0, $1::bigint - 1) AS n
         "#,
     )
@@ -88,7 +88,7 @@ async fn on_sqlite(setup: &Setup) -> Case {
         r#"
         WITH RECURSIVE row(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM row WHERE n < $1 - 1)
         INSERT INTO memberships_membership
-        SELECT printf('user-%08d', n), 'group', printf('group-%04d', n % 1000), 'member', 'active', NULL, 1, 'bench', NULL, 0, 0
+        SELECT printf('user-%08d', n), 'group', printf('group-%04d', n % 1000), 'member', 'active', NULL, 1, 0, 0
         FROM row
         "#,
     )

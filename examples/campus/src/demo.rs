@@ -212,7 +212,7 @@ async fn add_person<B: Backend>(app: &App<B>, tx: &mut B::Connection, person: &P
     let by = By::user(&user);
     tx.insert_person(person).await?;
     let batch: Scope = format!("batch:{}", batch(index)).parse()?;
-    app.membership.join(tx, &user, &batch).await?;
+    app.membership.join(tx, &user, &batch, &by).await?;
     if index == 0 {
         app.membership.add(tx, &user, &access::platform()?, &Grant::new(Role::new("staff")?), &by).await?;
     }
@@ -239,7 +239,8 @@ async fn add_group<B: Backend>(
     groups::create(app, tx, &group, &UserId::new(&*members[0].id)?).await?;
     let scope = Scope::group(demo.id)?;
     for member in &members[1..] {
-        app.membership.join(tx, &UserId::new(&*member.id)?, &scope).await?;
+        let user = UserId::new(&*member.id)?;
+        app.membership.join(tx, &user, &scope, &By::user(&user)).await?;
     }
     for (number, (title, body)) in demo.posts.iter().enumerate() {
         let author = UserId::new(&*members[number * 2 % members.len()].id)?;

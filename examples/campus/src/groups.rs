@@ -35,7 +35,7 @@ pub async fn join<B: Backend>(app: &App<B>, user: &UserId, scope: &Scope) -> Res
     let mut tx = app.begin().await?;
     tx.person(user.as_str()).await?.ok_or(Error::NotSignedIn)?;
     let group = tx.group(scope.id().as_str()).await?.ok_or(Error::NotFound)?;
-    let change = app.membership.join(&mut tx, user, scope).await?;
+    let change = app.membership.join(&mut tx, user, scope, &By::user(user)).await?;
     if !change.is_unchanged() {
         app.audit.record(&mut tx, &Record::new(JOINED, &Actor::user(user.as_str())?, group.entity()?)).await?;
     }
@@ -50,7 +50,7 @@ pub async fn leave<B: Backend>(app: &App<B>, user: &UserId, scope: &Scope) -> Re
     let mut tx = app.begin().await?;
     tx.person(user.as_str()).await?.ok_or(Error::NotSignedIn)?;
     let group = tx.group(scope.id().as_str()).await?.ok_or(Error::NotFound)?;
-    let change = app.membership.leave(&mut tx, user, scope).await?;
+    let change = app.membership.leave(&mut tx, user, scope, &By::user(user)).await?;
     if !change.is_unchanged() {
         app.audit.record(&mut tx, &Record::new(LEFT, &Actor::user(user.as_str())?, group.entity()?)).await?;
     }

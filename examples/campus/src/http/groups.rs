@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use stoa_membership::{PageRequest, Role, Scope, UserId};
+use stoa_membership::{Filter, PageRequest, Role, Scope, UserId};
 use uuid::Uuid;
 
 use super::layout::{group_card, page, post_card};
@@ -44,7 +44,11 @@ pub(super) struct Position {
 pub(super) async fn people<B: Backend>(State(site): State<Site<B>>) -> Result<Markup> {
     let mut tx = site.app.read().await?;
     let people = tx.people(60).await?;
-    let staff = site.app.membership.list_by_scope(&mut tx, &access::platform()?, &PageRequest::first(100)).await?;
+    let staff = site
+        .app
+        .membership
+        .list_by_scope(&mut tx, &access::platform()?, &Filter::default(), &PageRequest::first(100))
+        .await?;
     let is_staff = |id: &str| staff.items.iter().any(|member| member.user().as_str() == id);
     Ok(bare_page(
         "Who are you?",
@@ -125,7 +129,7 @@ pub(super) async fn group<B: Backend>(
     let (mut tx, viewer) = site.app.read_as(&session.user).await?;
     let group = tx.group(&id).await?.ok_or(Error::NotFound)?;
     let role = site.app.membership.role(&mut tx, &viewer.user, &scope).await?;
-    let members = site.app.membership.count(&mut tx, &scope).await?;
+    let members = site.app.membership.count(&mut tx, &scope, &Filter::default()).await?;
     let Some(role) = role else {
         return Ok(page(
             &group.name,

@@ -47,7 +47,7 @@ impl<F: Fixture, const BANS: bool> conformance::Harness for Harness<F, BANS> {
     }
 
     async fn grant(&self, conn: &mut <F::Backend as Backend>::Connection, actor: &UserId, scope: &Scope) {
-        self.app.membership.join(conn, actor, scope).await.unwrap();
+        self.app.membership.join(conn, actor, scope, &By::user(actor)).await.unwrap();
     }
 
     async fn revoke(&self, conn: &mut <F::Backend as Backend>::Connection, actor: &UserId, scope: &Scope) {
@@ -55,7 +55,7 @@ impl<F: Fixture, const BANS: bool> conformance::Harness for Harness<F, BANS> {
         if BANS {
             membership.ban(conn, actor, scope, &By::user(&self.actor("moderator"))).await.unwrap();
         } else {
-            membership.leave(conn, actor, scope).await.unwrap();
+            membership.leave(conn, actor, scope, &By::user(actor)).await.unwrap();
         }
     }
 }

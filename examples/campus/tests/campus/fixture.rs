@@ -3,7 +3,7 @@
 use campus::app::App;
 use campus::backend::{Backend, Postgres, Sqlite};
 use campus::demo;
-use stoa_membership::{Scope, UserId};
+use stoa_membership::{Filter, PageRequest, Scope, UserId};
 
 /// A database that lives as long as this value.
 pub(crate) trait Fixture: Send + Sync + Sized {
@@ -52,7 +52,7 @@ pub(crate) const STEPS: [&str; 4] = ["campus_post", "search_document", "audit_re
 pub(crate) async fn a_member<B: Backend>(app: &App<B>) -> (Scope, UserId) {
     let chess = Scope::group("chess").unwrap();
     let mut tx = app.read().await.unwrap();
-    let page = app.membership.list_by_scope(&mut tx, &chess, &stoa_membership::PageRequest::first(1)).await.unwrap();
+    let page = app.membership.list_by_scope(&mut tx, &chess, &Filter::default(), &PageRequest::first(1)).await.unwrap();
     (chess, page.items[0].user().clone())
 }
 

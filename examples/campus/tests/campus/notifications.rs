@@ -6,7 +6,7 @@ use campus::notify::NotifyGroup;
 use campus::posts::{self, Draft};
 use chrono::{TimeDelta, Utc};
 use stoa_jobs_runner::Runner;
-use stoa_membership::{By, Grant, PageRequest, Role, Scope, UserId};
+use stoa_membership::{By, Filter, Grant, PageRequest, Role, Scope, UserId};
 
 use crate::fixture::{Fixture, OnPostgres, OnSqlite, a_member};
 use crate::pages::{Browser, fixture_stranger};
@@ -59,7 +59,8 @@ async fn announce<B: Backend>(app: &App<B>, post_id: &str) {
 /// The active members of a group of at most 1,000.
 async fn members<B: Backend>(app: &App<B>, group: &Scope) -> Vec<String> {
     let mut tx = app.read().await.unwrap();
-    let page = app.membership.list_by_scope(&mut tx, group, &PageRequest::first(1000)).await.unwrap();
+    let page =
+        app.membership.list_by_scope(&mut tx, group, &Filter::default(), &PageRequest::first(1000)).await.unwrap();
     assert_eq!(page.next, None);
     page.items.iter().map(|member| member.user().to_string()).collect()
 }
@@ -81,14 +82,14 @@ async fn every_active_member_except_the_author_is_told_once<F: Fixture>() {
     let by = By::user(&author);
     let mut tx = app.begin().await.unwrap();
     for name in ["joined", "left", "removed", "banned"] {
-        app.membership.join(&mut tx, &user(name), &chess).await.unwrap();
+        app.membership.join(&mut tx, &user(name), &chess, &by).await.unwrap();
     }
-    app.membership.leave(&mut tx, &user("left"), &chess).await.unwrap();
+    app.membership.leave(&mut tx, &user("left"), &chess, &by).await.unwrap();
     app.membership.remove(&mut tx, &user("removed"), &chess, &by).await.unwrap();
     app.membership.ban(&mut tx, &user("banned"), &chess, &by).await.unwrap();
     let ended = Grant::new(Role::new("member").unwrap()).until(Utc::now() - TimeDelta::days(1)).unwrap();
     app.membership.add(&mut tx, &user("expired"), &chess, &ended, &by).await.unwrap();
-    app.membership.join(&mut tx, &user("elsewhere"), &Scope::group("rowing").unwrap()).await.unwrap();
+    app.membership.join(&mut tx, &user("elsewhere"), &Scope::group("rowing").unwrap(), &by).await.unwrap();
     app.commit(tx).await.unwrap();
 
     post(&app, &author, &chess).await;
@@ -141,9 +142,10 @@ async fn a_group_of_many_pages_is_told_to_the_last<F: Fixture>() {
     let (fixture, app, chess, author) = quiet::<F>().await;
     let mut expected = members(&app, &chess).await;
     let crowd: Vec<String> = (expected.len()..1001).map(|number| format!("crowd-{number:04}")).collect();
+    let by = By::user(&author);
     let mut tx = app.begin().await.unwrap();
     for name in &crowd {
-        app.membership.join(&mut tx, &UserId::new(&**name).unwrap(), &chess).await.unwrap();
+        app.membership.join(&mut tx, &UserId::new(&**name).unwrap(), &chess, &by).await.unwrap();
     }
     app.commit(tx).await.unwrap();
     expected.extend(crowd);
