@@ -84,9 +84,9 @@ async fn a_membership_that_ends_meanwhile_is_read_again_and_not_guessed() {
     setting.grant(&bo, &chess, &Grant::new(role("member")).until(Utc::now() - hour).unwrap()).await;
     pass(LOOK).await;
     assert_eq!(setting.is_member(&ada, &chess).await, (true, Asked::Database));
-    pass(Duration::from_secs(59 * 60)).await;
+    pass(Duration::from_mins(59)).await;
     assert_eq!(setting.is_member(&ada, &chess).await, (true, Asked::Memory));
-    pass(Duration::from_secs(60)).await;
+    pass(Duration::from_mins(1)).await;
     // The database's clock stood still meanwhile, and the database decides.
     assert_eq!(setting.is_member(&ada, &chess).await, (true, Asked::Database));
 

@@ -219,3 +219,30 @@ fn lasts(member: &Member) -> Option<Duration> {
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_the_first_generation_do_not_come_back_when_the_numbers_start_over() {
+        let (rows, user, scope) = (Rows::new(10), UserId::new("ada").unwrap(), Scope::group("chess").unwrap());
+        rows.renew(Instant::now(), Duration::from_mins(1));
+        rows.insert(&rows.ticket(&user, &scope), None);
+        assert!(rows.find(&user, &scope).is_some());
+        rows.generation.store(u32::MAX, Ordering::Relaxed);
+        rows.clear();
+        assert_eq!(rows.generation.load(Ordering::Relaxed), 1);
+        assert!(rows.find(&user, &scope).is_none());
+    }
+
+    #[test]
+    fn a_lease_is_not_shortened() {
+        let (rows, user, scope) = (Rows::new(10), UserId::new("ada").unwrap(), Scope::group("chess").unwrap());
+        let now = Instant::now();
+        rows.renew(now, Duration::from_mins(1));
+        rows.renew(now, Duration::ZERO);
+        rows.insert(&rows.ticket(&user, &scope), None);
+        assert!(rows.find(&user, &scope).is_some());
+    }
+}

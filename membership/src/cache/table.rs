@@ -214,3 +214,79 @@ fn words(text: &[u8]) -> impl Iterator<Item = u64> {
     };
     whole.iter().map(|word| u64::from_ne_bytes(*word)).chain(last)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+
+    use foldhash::fast::FixedState;
+
+    use super::*;
+
+    const AT: Moment = Moment { generation: 1, nanoseconds: 0 };
+
+    fn ids(count: u64) -> Vec<(UserId, Scope)> {
+        let user = |number: u64| UserId::new(format!("{number:036}")).unwrap();
+        (0..count).map(|number| (user(number), Scope::group("chess").unwrap())).collect()
+    }
+
+    #[test]
+    fn words_of_texts_of_one_length_differ_if_the_texts_do() {
+        for length in 1..=25 {
+            let text = vec![b'a'; length];
+            assert_eq!(words(&text).count(), length.div_ceil(8));
+            for changed in 0..length {
+                let mut other = text.clone();
+                other[changed] = b'b';
+                assert!(!words(&text).eq(words(&other)), "byte {changed} of {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_is_found_in_its_generation_until_its_deadline() {
+        let (table, mut turn, ids) = (Table::<13>::new(100), Turn::new(), ids(1));
+        let key = Key::new(&FixedState::default(), &ids[0].0, &ids[0].1);
+        table.insert(&mut turn, &key, 7, 10, AT);
+        assert_eq!(table.find(&key, Moment { nanoseconds: 9, ..AT }), Some(7));
+        assert_eq!(table.find(&key, Moment { nanoseconds: 10, ..AT }), None);
+        assert_eq!(table.find(&key, Moment { generation: 2, ..AT }), None);
+        table.insert(&mut turn, &key, 511, 10, AT);
+        assert_eq!(table.find(&key, AT), Some(511));
+        table.remove(&mut turn, &key);
+        assert_eq!(table.find(&key, AT), None);
+        table.insert(&mut turn, &key, 7, 10, AT);
+        table.erase(&mut turn);
+        assert_eq!(table.find(&key, AT), None);
+    }
+
+    /// Entries keep taking each other's slots while two threads read them.
+    #[test]
+    fn a_reader_never_takes_one_entry_for_another() {
+        let (table, ids, hasher) = (Table::<13>::new(1), ids(64), FixedState::default());
+        let keys: Vec<_> = ids.iter().map(|(user, scope)| Key::new(&hasher, user, scope)).collect();
+        let found = AtomicU64::new(0);
+        thread::scope(|scope| {
+            let readers = [0, 32].map(|from| {
+                let (table, keys, found) = (&table, &keys, &found);
+                scope.spawn(move || {
+                    for (number, key) in keys.iter().enumerate().cycle().skip(from).take(2_000_000) {
+                        if let Some(value) = table.find(key, AT) {
+                            assert_eq!(usize::from(value), number);
+                            found.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                })
+            });
+            let mut turn = Turn::new();
+            for (number, key) in (0..).zip(&keys).cycle() {
+                table.insert(&mut turn, key, number, u64::MAX, AT);
+                if readers.iter().all(thread::ScopedJoinHandle::is_finished) {
+                    break;
+                }
+            }
+        });
+        assert!(found.into_inner() > 0, "the readers met nothing");
+    }
+}
