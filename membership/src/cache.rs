@@ -106,11 +106,13 @@ impl<S: Store, P: Source<Connection = S::Connection>> CachedMembership<S, P> {
         self
     }
 
-    /// Makes room for so many memberships; those that are not asked for make way.
+    /// Makes room for so many memberships; those that are not asked for make way to others.
     ///
-    /// Room takes 192 bytes a membership, allocated when the first is kept. Ids and roles that have more than about 96 bytes
-    /// together go to a room apart, for an eighth as many and at most half as large, allocated when there is one. Default: 100,000.
-    /// Set it before cloning: this handle starts over with a cache of its own.
+    /// By the ids, there are three rooms, each allocated as a whole when the first membership enters it: 96 bytes a membership
+    /// where user and scope are UUIDs in the usual spelling and the scope type has up to 8 bytes; 192 bytes where all three have up to
+    /// about 100 bytes together, and UUIDs count as 16; 576 bytes, and room for an eighth as many, for what is longer. Rows with
+    /// more than the first 128 different roles are not kept. Default: 100,000. Set it before cloning: this handle starts over with
+    /// a cache of its own.
     #[must_use]
     pub fn capacity(mut self, memberships: usize) -> Self {
         self.rows = Arc::new(Rows::new(memberships));

@@ -11,12 +11,14 @@ use tokio::time::Instant;
 use super::table::{Key, Moment, Table, Turn};
 use crate::{Member, Role, Scope, State, UserId};
 
-/// The words of most keys: two UUIDs as text and a scope type of up to 24 bytes. With its head, a slot has 128 bytes.
-const SHORT: usize = 13;
+/// The words of most keys: two UUIDs and a scope type of up to 8 bytes. With its head, a slot has 64 bytes: one cache line.
+const SHORT: usize = 2 + 2 + 1;
+/// The words of keys up to about 100 bytes. With its head, a slot has 128 bytes.
+const MEDIUM: usize = 13;
 /// The words of the longest possible key. With its head, a slot has 384 bytes.
 const LONG: usize = 16 + 8 + 16;
-/// For so many short keys there is room for one that is not short.
-const SHORT_PER_LONG: usize = 8;
+/// For so many memberships there is room for one with a long key.
+const PER_LONG: usize = 8;
 /// How many epochs there are: changes of unrelated memberships rarely share one.
 const STRIPES: usize = 256;
 /// How many different roles are kept: a value of the table has seven bits for them.
@@ -35,8 +37,9 @@ pub(super) struct Rows {
     generation: AtomicU32,
     hasher: RandomState,
     capacity: usize,
-    /// Allocated when the first row enters, as is `long`.
+    /// By the length of the key. Each is allocated when the first row enters.
     short: OnceLock<Table<SHORT>>,
+    medium: OnceLock<Table<MEDIUM>>,
     long: OnceLock<Table<LONG>>,
     /// Filled in order, under the lock.
     roles: [OnceLock<Role>; ROLES],
@@ -91,6 +94,7 @@ impl Rows {
             hasher: RandomState::default(),
             capacity,
             short: OnceLock::new(),
+            medium: OnceLock::new(),
             long: OnceLock::new(),
             roles: array::from_fn(|_| OnceLock::new()),
             lock: Apart(Mutex::new(Lock { turn: Turn::new(), epochs: [0; STRIPES] })),
@@ -110,8 +114,11 @@ impl Rows {
         }
         let at = Moment { generation: self.generation.load(Ordering::Acquire), nanoseconds: now };
         let key = Key::new(&self.hasher, user, scope);
-        let value =
-            if key.length() <= SHORT { self.short.get()?.find(&key, at) } else { self.long.get()?.find(&key, at) };
+        let value = match key.length() {
+            length if length <= SHORT => self.short.get()?.find(&key, at),
+            length if length <= MEDIUM => self.medium.get()?.find(&key, at),
+            _ => self.long.get()?.find(&key, at),
+        };
         self.unpacked(value?)
     }
 
@@ -136,12 +143,18 @@ impl Rows {
         let lasts = member.filter(|member| member.is_active()).and_then(lasts);
         let deadline = lasts.map_or(u64::MAX, |lasts| self.moment(ticket.began).saturating_add(nanoseconds(lasts)));
         let at = Moment { generation, nanoseconds: self.moment(Instant::now()) };
-        if ticket.key.length() <= SHORT {
-            let table = self.short.get_or_init(|| Table::new(self.capacity));
-            table.insert(&mut lock.turn, &ticket.key, value, deadline, at);
-        } else {
-            let table = self.long.get_or_init(|| Table::new(self.capacity.div_ceil(SHORT_PER_LONG)));
-            table.insert(&mut lock.turn, &ticket.key, value, deadline, at);
+        let (turn, key, capacity) = (&mut lock.turn, &ticket.key, self.capacity);
+        match key.length() {
+            length if length <= SHORT => {
+                self.short.get_or_init(|| Table::new(capacity)).insert(turn, key, value, deadline, at)
+            }
+            length if length <= MEDIUM => {
+                self.medium.get_or_init(|| Table::new(capacity)).insert(turn, key, value, deadline, at)
+            }
+            _ => {
+                let table = self.long.get_or_init(|| Table::new(capacity.div_ceil(PER_LONG)));
+                table.insert(turn, key, value, deadline, at);
+            }
         }
     }
 
@@ -150,10 +163,14 @@ impl Rows {
         let key = Key::new(&self.hasher, user, scope);
         let mut lock = self.lock();
         lock.epochs[key.stripe(STRIPES)] += 1;
-        if key.length() <= SHORT {
-            self.short.get().into_iter().for_each(|table| table.remove(&mut lock.turn, &key));
-        } else {
-            self.long.get().into_iter().for_each(|table| table.remove(&mut lock.turn, &key));
+        match key.length() {
+            length if length <= SHORT => {
+                self.short.get().into_iter().for_each(|table| table.remove(&mut lock.turn, &key))
+            }
+            length if length <= MEDIUM => {
+                self.medium.get().into_iter().for_each(|table| table.remove(&mut lock.turn, &key))
+            }
+            _ => self.long.get().into_iter().for_each(|table| table.remove(&mut lock.turn, &key)),
         }
     }
 
@@ -165,6 +182,7 @@ impl Rows {
             // The numbers start over: entries of their first round must not come back.
             next = 1;
             self.short.get().into_iter().for_each(|table| table.erase(&mut lock.turn));
+            self.medium.get().into_iter().for_each(|table| table.erase(&mut lock.turn));
             self.long.get().into_iter().for_each(|table| table.erase(&mut lock.turn));
         }
         self.generation.store(next, Ordering::Release);

@@ -126,9 +126,7 @@ impl<const N: usize> Slot<N> {
     fn holds(&self, key: &Key<'_>) -> bool {
         let mut stored = self.key.iter();
         self.shape.load(Ordering::Relaxed) & KEY_BITS == key.shape
-            && key.parts.iter().all(|part| {
-                words(part).all(|word| stored.next().is_some_and(|stored| stored.load(Ordering::Relaxed) == word))
-            })
+            && key.all(|word| stored.next().is_some_and(|stored| stored.load(Ordering::Relaxed) == word))
     }
 
     fn is_valid(&self, at: Moment) -> bool {
@@ -140,9 +138,8 @@ impl<const N: usize> Slot<N> {
         self.change(turn, || {
             self.shape.store(key.shape | u32::from(value) << VALUE_SHIFT, Ordering::Relaxed);
             self.deadline.store(deadline, Ordering::Relaxed);
-            for (stored, word) in self.key.iter().zip(key.parts.iter().flat_map(|part| words(part))) {
-                stored.store(word, Ordering::Relaxed);
-            }
+            let mut stored = self.key.iter();
+            key.all(|word| stored.next().inspect(|stored| stored.store(word, Ordering::Relaxed)).is_some());
             self.generation.store(generation, Ordering::Relaxed);
         });
         self.used.store(false, Ordering::Relaxed);
@@ -166,13 +163,21 @@ impl<const N: usize> Slot<N> {
 pub(super) struct Key<'a> {
     hash: u64,
     shape: u32,
-    parts: [&'a [u8]; 3],
+    parts: [Part<'a>; 3],
+}
+
+/// A UUID that is spelled in the usual way takes two words, and its length is 0, which no text has; another text is as it is.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    uuid: Option<[u64; 2]>,
+    text: &'a [u8],
 }
 
 impl<'a> Key<'a> {
     pub(super) fn new(hasher: &impl BuildHasher, user: &'a UserId, scope: &'a Scope) -> Self {
-        let parts = [user.as_str(), scope.kind().as_str(), scope.id().as_str()].map(str::as_bytes);
-        let [user, kind, id] = parts.map(<[u8]>::len);
+        let kind = Part { uuid: None, text: scope.kind().as_str().as_bytes() };
+        let parts = [Part::of_id(user.as_str()), kind, Part::of_id(scope.id().as_str())];
+        let [user, kind, id] = parts.map(|part| part.text.len());
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the bounds of the ids are within the bits of `VALUE_SHIFT`"
@@ -181,14 +186,25 @@ impl<'a> Key<'a> {
         let mut state = hasher.build_hasher();
         state.write_u32(shape);
         for part in parts {
-            state.write(part);
+            match part.uuid {
+                Some([first, second]) => {
+                    state.write_u64(first);
+                    state.write_u64(second);
+                }
+                None => state.write(part.text),
+            }
         }
         Self { hash: state.finish(), shape, parts }
     }
 
+    /// Calls with each word in turn, until one is answered with no.
+    fn all(&self, mut is_right: impl FnMut(u64) -> bool) -> bool {
+        self.parts.iter().all(|part| part.all(&mut is_right))
+    }
+
     /// Returns the number of words that it takes in a slot.
     pub(super) fn length(&self) -> usize {
-        self.parts.iter().map(|part| part.len().div_ceil(8)).sum()
+        self.parts.iter().map(Part::length).sum()
     }
 
     /// Returns one of so many stripes: by other bits of the hash than the place in the table.
@@ -204,19 +220,58 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Cuts a text into words. The last ones may overlap: texts are equal if their lengths and words are.
-fn words(text: &[u8]) -> impl Iterator<Item = u64> {
-    let (whole, rest) = text.as_chunks::<8>();
-    let last = match (rest, text.last_chunk::<8>()) {
-        ([], _) => None,
-        (_, Some(last)) => Some(u64::from_ne_bytes(*last)),
-        (rest, None) => Some(rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))),
-    };
-    whole.iter().map(|word| u64::from_ne_bytes(*word)).chain(last)
+impl<'a> Part<'a> {
+    fn of_id(text: &'a str) -> Self {
+        let uuid = uuid(text.as_bytes());
+        Self { uuid, text: if uuid.is_some() { &[] } else { text.as_bytes() } }
+    }
+
+    fn length(&self) -> usize {
+        self.uuid.map_or(self.text.len().div_ceil(8), |words| words.len())
+    }
+
+    /// See [`Key::all`]. The last words of a text may overlap: texts are equal if their lengths and words are.
+    #[inline]
+    fn all(&self, mut is_right: impl FnMut(u64) -> bool) -> bool {
+        if let Some([first, second]) = self.uuid {
+            return is_right(first) && is_right(second);
+        }
+        let (whole, rest) = self.text.as_chunks::<8>();
+        whole.iter().all(|word| is_right(u64::from_ne_bytes(*word)))
+            && match (rest, self.text.last_chunk::<8>()) {
+                ([], _) => true,
+                (_, Some(last)) => is_right(u64::from_ne_bytes(*last)),
+                (rest, None) => is_right(rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))),
+            }
+    }
+}
+
+/// Packs a UUID in lower-case letters and with four hyphens; `None` for everything else.
+fn uuid(text: &[u8]) -> Option<[u64; 2]> {
+    let text: &[u8; 36] = text.try_into().ok()?;
+    let four = |at: usize| text[at..].first_chunk().map_or(0, |four| u64::from(u32::from_le_bytes(*four)));
+    let eight = |at| four(at) | four(at + 4) << 32;
+    let [first, second] = [nibbles(eight(0)), nibbles(four(9) | four(14) << 32)];
+    let [third, fourth] = [nibbles(four(19) | four(24) << 32), nibbles(eight(28))];
+    let hyphens = [text[8], text[13], text[18], text[23]];
+    (hyphens == *b"----").then_some([first? | second? << 8, third? | fourth? << 8])
+}
+
+/// Takes eight lower-case hexadecimal digits, a byte each, to their values, two in every other byte.
+fn nibbles(digits: u64) -> Option<u64> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // Of letters, bit 6 is set: `a` is 0x61 and counts ten.
+    let values = (digits & (0x0f * EACH)) + 9 * (digits >> 6 & EACH);
+    let letters = (values + 6 * EACH) >> 4 & EACH;
+    // Whatever is no such digit is not what its value is written as, or has a value of more than four bits.
+    let written = values + u64::from(b'0') * EACH + u64::from(b'a' - b'0' - 10) * letters;
+    let is_right = written == digits && values & (0xf0 * EACH) == 0;
+    is_right.then_some((values | values >> 4) & 0x00ff_00ff_00ff_00ff)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::sync::atomic::AtomicU64;
     use std::thread;
 
@@ -231,17 +286,46 @@ mod tests {
         (0..count).map(|number| (user(number), Scope::group("chess").unwrap())).collect()
     }
 
+    fn words(text: &str) -> Vec<u64> {
+        let mut words = Vec::new();
+        Part::of_id(text).all(|word| {
+            words.push(word);
+            true
+        });
+        words
+    }
+
     #[test]
     fn words_of_texts_of_one_length_differ_if_the_texts_do() {
         for length in 1..=25 {
-            let text = vec![b'a'; length];
-            assert_eq!(words(&text).count(), length.div_ceil(8));
+            let text = "a".repeat(length);
+            assert_eq!(words(&text).len(), Part::of_id(&text).length());
             for changed in 0..length {
                 let mut other = text.clone();
-                other[changed] = b'b';
-                assert!(!words(&text).eq(words(&other)), "byte {changed} of {length}");
+                other.replace_range(changed..=changed, "b");
+                assert_ne!(words(&text), words(&other), "byte {changed} of {length}");
             }
         }
+    }
+
+    #[test]
+    fn a_uuid_is_packed_if_it_is_spelled_as_usual_and_each_digit_counts() {
+        let text = *b"0123abcd-4567-89ef-0f9a-fedcba987654";
+        let packed = uuid(&text).unwrap();
+        let mut seen = HashSet::from([packed]);
+        for (at, digit) in text.iter().enumerate() {
+            for other in (0..=u8::MAX).filter(|other| other != digit) {
+                let mut text = text;
+                text[at] = other;
+                let is_digit = matches!(other, b'0'..=b'9' | b'a'..=b'f') && *digit != b'-';
+                match uuid(&text) {
+                    Some(packed) => assert!(is_digit && seen.insert(packed), "{other} at {at}"),
+                    None => assert!(!is_digit, "{other} at {at}"),
+                }
+            }
+        }
+        assert_eq!(uuid(&text[..35]), None);
+        assert_eq!(uuid(&[&text[..], b"0"].concat()), None);
     }
 
     #[test]
