@@ -146,10 +146,10 @@ impl Rows {
         let (turn, key, capacity) = (&mut lock.turn, &ticket.key, self.capacity);
         match key.length() {
             length if length <= SHORT => {
-                self.short.get_or_init(|| Table::new(capacity)).insert(turn, key, value, deadline, at)
+                self.short.get_or_init(|| Table::new(capacity)).insert(turn, key, value, deadline, at);
             }
             length if length <= MEDIUM => {
-                self.medium.get_or_init(|| Table::new(capacity)).insert(turn, key, value, deadline, at)
+                self.medium.get_or_init(|| Table::new(capacity)).insert(turn, key, value, deadline, at);
             }
             _ => {
                 let table = self.long.get_or_init(|| Table::new(capacity.div_ceil(PER_LONG)));
@@ -165,10 +165,10 @@ impl Rows {
         lock.epochs[key.stripe(STRIPES)] += 1;
         match key.length() {
             length if length <= SHORT => {
-                self.short.get().into_iter().for_each(|table| table.remove(&mut lock.turn, &key))
+                self.short.get().into_iter().for_each(|table| table.remove(&mut lock.turn, &key));
             }
             length if length <= MEDIUM => {
-                self.medium.get().into_iter().for_each(|table| table.remove(&mut lock.turn, &key))
+                self.medium.get().into_iter().for_each(|table| table.remove(&mut lock.turn, &key));
             }
             _ => self.long.get().into_iter().for_each(|table| table.remove(&mut lock.turn, &key)),
         }
