@@ -11,6 +11,9 @@ mod page;
 mod scope;
 mod transition;
 
+#[cfg(feature = "cache")]
+mod cache;
+
 mod error;
 mod source;
 mod store;
@@ -24,6 +27,8 @@ pub mod sqlite;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+#[cfg(feature = "cache")]
+pub use cache::CachedMembership;
 pub use error::{Error, Result};
 pub use filter::Filter;
 pub use history::{Changes, Cursor, Event, Purged, Transition, Verb};
