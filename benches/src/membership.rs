@@ -1,5 +1,6 @@
 //! The hot check beside the bare statement, and what many checks, far pages and bulk loads cost beside one.
 
+mod cached;
 mod on_postgres;
 mod on_sqlite;
 
@@ -17,6 +18,7 @@ const LARGE_STEP: usize = 9;
 pub async fn compare(setup: &Setup) -> Vec<Case> {
     let mut cases = on_postgres::compare(setup).await;
     cases.extend(on_sqlite::compare(setup).await);
+    cases.extend(cached::compare(setup).await);
     cases
 }
 
