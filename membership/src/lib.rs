@@ -9,6 +9,8 @@ mod import;
 mod member;
 mod page;
 mod scope;
+#[cfg(feature = "serde")]
+mod text;
 mod transition;
 
 #[cfg(feature = "cache")]

@@ -281,7 +281,9 @@ impl Store for Sqlite {
             load.owner_roles.iter().map(|(scope_type, role)| [scope_type.as_str(), role.as_str()]).collect();
         let owner_roles = serde_json::json!(owner_roles).to_string();
 
-        let mut tx = conn.begin().await?;
+        // It reads before it writes: outside a transaction, a deferred one would fail at once if somebody wrote in between.
+        let mut tx =
+            if conn.is_in_transaction() { conn.begin().await? } else { conn.begin_with("BEGIN IMMEDIATE").await? };
         let owned = owned_scopes(&mut tx, &touched, &owner_roles).await?;
         let versions: Vec<i64> = sqlx::query_scalar(include_str!("sqlite/import.sql"))
             .bind(&rows)
