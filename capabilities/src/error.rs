@@ -5,7 +5,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why there is no answer, no proof or no matrix.
 ///
-/// The first five come from [`Matrix::new`](crate::Matrix::new) only: a host meets them when it starts, or never.
+/// All but the last two come from [`Matrix::new`](crate::Matrix::new) only: a host meets them when it starts, or never.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -24,6 +24,12 @@ pub enum Error {
     /// A role grants nothing, neither itself nor by inheritance.
     #[error("role {role:?} grants nothing")]
     EmptyRole {
+        /// The role.
+        role: String,
+    },
+    /// A role's name is empty or holds a control character.
+    #[error("role {role:?} is empty or holds a control character")]
+    InvalidRole {
         /// The role.
         role: String,
     },
