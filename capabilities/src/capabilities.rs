@@ -127,6 +127,7 @@ impl<F: Facts, D: Domain> Capabilities<F, D> {
     /// # Errors
     /// Those of [`authorize`](Self::authorize).
     #[instrument(level = "debug", name = "capabilities.authorize_over", skip_all, fields(capability = %Cap::VALUE))]
+    #[expect(clippy::type_complexity, reason = "a proof names what it is about")]
     pub async fn authorize_over<'tx, T, Cap>(
         &self,
         tx: &mut Scoped<'tx, T>,
@@ -150,6 +151,7 @@ impl<F: Facts, D: Domain> Capabilities<F, D> {
     /// # Errors
     /// Those of [`authorize`](Self::authorize).
     #[instrument(level = "debug", name = "capabilities.authorize_grant", skip_all, fields(capability = %Cap::VALUE))]
+    #[expect(clippy::type_complexity, reason = "a proof names what it is about")]
     pub async fn authorize_grant<'tx, T, Cap>(
         &self,
         tx: &mut Scoped<'tx, T>,

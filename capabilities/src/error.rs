@@ -9,8 +9,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A role inherits from itself, directly or through others.
-    #[error("role {role:?} inherits from itself")]
+    /// A role inherits from itself or outranks itself, directly or through others.
+    #[error("role {role:?} stands above itself")]
     CyclicRole {
         /// One role of the cycle.
         role: String,
@@ -39,12 +39,12 @@ pub enum Error {
         /// The name of the capability.
         capability: &'static str,
     },
-    /// A role inherits from one without a rule.
-    #[error("role {role:?} inherits from {parent:?}, which has no rule")]
+    /// A role inherits from or outranks one without a rule.
+    #[error("role {role:?} names {parent:?}, which has no rule")]
     UnknownParent {
         /// The role.
         role: String,
-        /// What it inherits from.
+        /// What it names.
         parent: String,
     },
     /// The actor may not. It says neither why nor whether the scope exists: the log does.

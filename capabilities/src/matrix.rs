@@ -37,7 +37,7 @@ use crate::{Domain, Error, Result};
 /// # }
 /// ```
 ///
-/// A role *outranks* those it inherits from, directly or through others; nobody else.
+/// A role *outranks* those it inherits from, and those its rule [`outranks`](Rule::outranks), directly or through others.
 #[derive(Clone, Debug)]
 pub struct Matrix<D> {
     roles: Arc<BTreeMap<String, Row>>,
@@ -55,6 +55,8 @@ struct Row {
     /// All that is granted to it or to a role it inherits from, and denied to none of them.
     allowed: u128,
     /// The roles it inherits from, directly or through others.
+    inherited: BTreeSet<String>,
+    /// The roles it outranks: those, and others.
     below: BTreeSet<String>,
 }
 
@@ -87,7 +89,7 @@ impl<D: Domain> Matrix<D> {
     pub fn explain(&self, role: Option<&str>, capability: D) -> Explanation {
         let Some(role) = role else { return Explanation::NoRole };
         let Some(row) = self.roles.get(role) else { return Explanation::UnknownRole { role: role.to_owned() } };
-        let rules = || std::iter::once(role).chain(row.below.iter().map(String::as_str));
+        let rules = || std::iter::once(role).chain(row.inherited.iter().map(String::as_str));
         let rule_with = |mask: fn(&Row) -> u128| rules().find(|rule| mask(&self.roles[*rule]) & bit(capability) != 0);
         let role = role.to_owned();
         if let Some(rule) = rule_with(|row| row.denied) {
@@ -230,6 +232,7 @@ impl fmt::Display for Explanation {
 pub struct Rule<D> {
     role: String,
     parents: Vec<String>,
+    below: Vec<String>,
     granted: Vec<D>,
     denied: Vec<D>,
 }
@@ -237,12 +240,18 @@ pub struct Rule<D> {
 impl<D: Domain> Rule<D> {
     /// Begins the rule of a role.
     pub fn new(role: impl Into<String>) -> Self {
-        Self { role: role.into(), parents: Vec::new(), granted: Vec::new(), denied: Vec::new() }
+        Self { role: role.into(), parents: Vec::new(), below: Vec::new(), granted: Vec::new(), denied: Vec::new() }
     }
 
     /// Grants everything another role grants, wherever in the matrix its rule stands.
     pub fn inherits(mut self, role: impl Into<String>) -> Self {
         self.parents.push(role.into());
+        self
+    }
+
+    /// Stands above another role without what that one is granted or denied: an admin above whoever is muted.
+    pub fn outranks(mut self, role: impl Into<String>) -> Self {
+        self.below.push(role.into());
         self
     }
 
@@ -257,9 +266,14 @@ impl<D: Domain> Rule<D> {
         self.denied.extend(capabilities);
         self
     }
+
+    /// The roles it names: all of them are below it.
+    fn references(&self) -> impl Iterator<Item = &String> {
+        self.parents.iter().chain(&self.below)
+    }
 }
 
-/// Resolves inheritance: a role is done when all its parents are.
+/// Resolves inheritance and rank: a role is done when all that its rule names are.
 fn compile<D: Domain>(mut open: Vec<Rule<D>>) -> Result<BTreeMap<String, Row>> {
     refuse_duplicates(&open)?;
     refuse_invalid_names(&open)?;
@@ -268,7 +282,7 @@ fn compile<D: Domain>(mut open: Vec<Rule<D>>) -> Result<BTreeMap<String, Row>> {
     while !open.is_empty() {
         let count = open.len();
         open.retain(|rule| {
-            if !rule.parents.iter().all(|parent| roles.contains_key(parent)) {
+            if !rule.references().all(|role| roles.contains_key(role)) {
                 return true;
             }
             roles.insert(rule.role.clone(), row(rule, &roles));
@@ -282,12 +296,14 @@ fn compile<D: Domain>(mut open: Vec<Rule<D>>) -> Result<BTreeMap<String, Row>> {
 }
 
 fn row<D: Domain>(rule: &Rule<D>, roles: &BTreeMap<String, Row>) -> Row {
-    let mut below: BTreeSet<String> = rule.parents.iter().cloned().collect();
-    below.extend(rule.parents.iter().flat_map(|parent| roles[parent].below.iter().cloned()));
+    let mut inherited: BTreeSet<String> = rule.parents.iter().cloned().collect();
+    inherited.extend(rule.parents.iter().flat_map(|parent| roles[parent].inherited.iter().cloned()));
+    let mut below: BTreeSet<String> = rule.references().cloned().collect();
+    below.extend(rule.references().flat_map(|role| roles[role].below.iter().cloned()));
     let (granted, denied) = (mask(&rule.granted), mask(&rule.denied));
-    let all_granted = below.iter().fold(granted, |all, role| all | roles[role].granted);
-    let all_denied = below.iter().fold(denied, |all, role| all | roles[role].denied);
-    Row { granted, denied, allowed: all_granted & !all_denied, below }
+    let all_granted = inherited.iter().fold(granted, |all, role| all | roles[role].granted);
+    let all_denied = inherited.iter().fold(denied, |all, role| all | roles[role].denied);
+    Row { granted, denied, allowed: all_granted & !all_denied, inherited, below }
 }
 
 fn mask<D: Domain>(capabilities: &[D]) -> u128 {
@@ -312,9 +328,9 @@ fn refuse_invalid_names<D>(rules: &[Rule<D>]) -> Result<()> {
     }
 }
 
-fn refuse_unknown_parents<D>(rules: &[Rule<D>]) -> Result<()> {
+fn refuse_unknown_parents<D: Domain>(rules: &[Rule<D>]) -> Result<()> {
     for rule in rules {
-        if let Some(parent) = rule.parents.iter().find(|parent| rules.iter().all(|rule| rule.role != **parent)) {
+        if let Some(parent) = rule.references().find(|parent| rules.iter().all(|rule| rule.role != **parent)) {
             return Err(Error::UnknownParent { role: rule.role.clone(), parent: parent.clone() });
         }
     }
@@ -323,10 +339,10 @@ fn refuse_unknown_parents<D>(rules: &[Rule<D>]) -> Result<()> {
 
 /// Names a role that inherits from itself, not one that merely inherits from such a role: whoever walks up as often as there
 /// are open rules has entered the cycle.
-fn role_in_a_cycle<D>(open: &[Rule<D>]) -> String {
+fn role_in_a_cycle<D: Domain>(open: &[Rule<D>]) -> String {
     let mut rule = &open[0];
     for _ in open {
-        rule = open.iter().find(|parent| rule.parents.contains(&parent.role)).unwrap_or(rule);
+        rule = open.iter().find(|parent| rule.references().any(|role| *role == parent.role)).unwrap_or(rule);
     }
     rule.role.clone()
 }
@@ -426,8 +442,11 @@ mod tests {
             Rule::new("admin").inherits("member").grants([Can::Write]),
             Rule::new("owner").inherits("admin"),
             Rule::new("restricted").inherits("admin").denies([Can::Write]),
+            Rule::new("staff").outranks("restricted").grants([Can::Read]),
         ])
         .unwrap();
+        assert!(matrix.outranks("staff", "restricted") && matrix.outranks("staff", "admin"));
+        assert!(!matrix.allows("staff", Can::Write) && !matrix.may_grant("staff", "admin"));
         assert!(matrix.outranks("owner", "admin") && matrix.outranks("owner", "member"));
         for (role, other) in [("admin", "owner"), ("owner", "owner"), ("owner", "ghost"), ("ghost", "member")] {
             assert!(!matrix.outranks(role, other), "{role} {other}");
@@ -464,7 +483,7 @@ mod tests {
         assert_eq!(refused(&[owner(), owner()]), r#"role "owner" has two rules"#);
         assert_eq!(
             refused(&[owner(), Rule::new("admin").inherits("Owner")]),
-            r#"role "admin" inherits from "Owner", which has no rule"#
+            r#"role "admin" names "Owner", which has no rule"#
         );
         assert_eq!(refused(&[owner(), Rule::new("guest")]), r#"role "guest" grants nothing"#);
         let muted = Rule::new("muted").inherits("owner").denies([Can::Read, Can::Write]);
@@ -473,11 +492,16 @@ mod tests {
             refused(&[owner(), Rule::new("a\nb").grants([Can::Read])]),
             r#"role "a\nb" is empty or holds a control character"#
         );
-        assert_eq!(refused(&[owner().inherits("owner")]), r#"role "owner" inherits from itself"#);
+        assert_eq!(refused(&[owner().inherits("owner")]), r#"role "owner" stands above itself"#);
+        let above_each_other = [Rule::new("a").outranks("b"), Rule::new("b").outranks("a")];
+        assert_eq!(
+            refused(&[owner(), above_each_other[0].clone(), above_each_other[1].clone()]),
+            r#"role "a" stands above itself"#
+        );
         let cycle = [Rule::new("b").inherits("c"), Rule::new("c").inherits("b")];
         assert_eq!(
             refused(&[owner(), Rule::new("a").inherits("b"), cycle[0].clone(), cycle[1].clone()]),
-            r#"role "b" inherits from itself"#
+            r#"role "b" stands above itself"#
         );
         assert_eq!(refused(&[Rule::new("reader").grants([Can::Read])]), "no role grants test.write");
         assert_eq!(refused(&[]), "no role grants test.read");

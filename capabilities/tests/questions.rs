@@ -63,7 +63,7 @@ fn capabilities() -> Capabilities<Table, Can> {
     let matrix = Matrix::new([
         Rule::new("member").grants([Can::Read, Can::Post]),
         Rule::new("muted").inherits("member").denies([Can::Post]),
-        Rule::new("admin").inherits("member").grants([Can::Manage]),
+        Rule::new("admin").inherits("member").outranks("muted").grants([Can::Manage]),
         Rule::new("owner").inherits("admin"),
     ]);
     Capabilities::new(Table, matrix.unwrap())
@@ -120,9 +120,11 @@ async fn authority_reaches_down_only() {
         [
             "admin over member",
             "admin over peer of member",
+            "admin over muted",
             "admin over stranger",
             "owner over member",
             "owner over peer of member",
+            "owner over muted",
             "owner over admin",
             "owner over peer of admin",
             "owner over stranger",
