@@ -4,13 +4,7 @@ use sqlx::{Sqlite, SqliteConnection as Conn, Transaction, sqlite::SqlitePoolOpti
 use stoa_capabilities::{Authorized, Capabilities, Facts, Matrix, Rule, Scoped, capabilities, scoped};
 
 capabilities! {
-    /// What one may do in a group.
-    pub enum GroupCapability {
-        /// Write a post.
-        CreatePost = "group.post.create",
-        /// Take a post down.
-        RemovePost = "group.post.remove",
-    }
+    enum GroupCapability { CreatePost = "group.post.create", RemovePost = "group.post.remove" }
 }
 
 struct Roles; // as this host stores them
@@ -43,6 +37,7 @@ impl Facts for Roles {
 type Tx<'tx> = Scoped<'tx, Transaction<'static, Sqlite>>;
 type May<'tx, Cap> = Authorized<'tx, Cap, String, String>;
 
+// Cannot be called without the check, nor in another transaction than the one that made it.
 async fn create_post<'tx>(tx: &mut Tx<'tx>, may: &May<'tx, CreatePost>) -> sqlx::Result<()> {
     let insert = sqlx::query("INSERT INTO post (author, grp) VALUES ($1, $2)");
     insert.bind(may.actor()).bind(may.scope()).execute(&mut **tx).await.map(drop)
