@@ -48,12 +48,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
     let tables = "CREATE TABLE post (author, grp); CREATE TABLE role AS SELECT 'ada' user, 'chess' grp, 'member' role";
     sqlx::raw_sql(tables).execute(&pool).await?;
-
     let member = Rule::new("member").grants([GroupCapability::CreatePost]);
     let owner = Rule::new("owner").inherits("member").grants([GroupCapability::RemovePost]);
     let capabilities = Capabilities::new(Roles, Matrix::new([member, owner])?);
     let (ada, chess) = ("ada".to_owned(), "chess".to_owned());
-
     scoped!(tx = pool.begin_with("BEGIN IMMEDIATE").await?);
     let may = capabilities.authorize(&mut tx, CreatePost, &ada, &chess).await?;
     create_post(&mut tx, &may).await?;
