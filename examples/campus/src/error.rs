@@ -38,8 +38,8 @@ pub enum Error {
     /// An input is not what it has to be.
     #[error("{0}")]
     Invalid(String),
-    /// A membership verb refused or failed.
-    #[error("{0}")]
+    /// A membership verb refused.
+    #[error("{}", refusal(.0))]
     Membership(stoa_membership::Error),
     /// The database or a crate failed.
     #[error("something went wrong on our side")]
@@ -49,6 +49,16 @@ pub enum Error {
 impl Error {
     fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Internal(Box::new(error))
+    }
+
+    /// Says whether the same request may succeed in a new transaction: the database ended this one in favour of another.
+    pub(crate) fn is_retryable(&self) -> bool {
+        let Self::Internal(source) = self else { return false };
+        let is_retryable = |error: &(dyn std::error::Error + 'static)| {
+            error.downcast_ref().is_some_and(stoa_membership::Error::is_retryable)
+                || error.downcast_ref().is_some_and(stoa_audit::Error::is_retryable)
+        };
+        chain(&**source).any(is_retryable)
     }
 
     fn status(&self) -> StatusCode {
@@ -81,7 +91,7 @@ impl From<stoa_membership::Error> for Error {
     fn from(error: stoa_membership::Error) -> Self {
         use stoa_membership::Error as E;
         match error {
-            E::PageToken => Self::Malformed(error.to_string()),
+            E::PageToken => Self::Malformed("the link does not fit this list: go back to its first page".into()),
             E::Invalid { .. } => Self::Invalid(error.to_string()),
             E::Banned | E::Conflict | E::LastOwner | E::NotBanned | E::NotMember => Self::Membership(error),
             _ => Self::internal(error),
@@ -153,9 +163,28 @@ impl IntoResponse for Error {
     }
 }
 
+/// A refusal in the words of a campus, for the person themselves and for whoever decides about them: it names nobody.
+fn refusal(error: &stoa_membership::Error) -> String {
+    use stoa_membership::Error as E;
+    match error {
+        E::Banned => "there is a ban from this group: only its owners and admins can lift it".into(),
+        E::Conflict => "somebody else changed this in the meantime: nothing was done".into(),
+        E::LastOwner => "a group keeps at least one owner: make somebody else an owner first".into(),
+        E::NotBanned => "there is no ban to lift".into(),
+        E::NotMember => "there is no membership that could be changed".into(),
+        other => other.to_string(),
+    }
+}
+
 /// An error and everything that caused it: no error of ours repeats its source.
-fn causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn chain<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 #[cfg(test)]

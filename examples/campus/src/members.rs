@@ -12,6 +12,10 @@ use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::sql::Sql as _;
 
+/// How often a decision is tried. Two decisions about the same person both hold the row before either changes it, and PostgreSQL
+/// ends one of them.
+const ATTEMPTS: usize = 3;
+
 /// What an owner or an admin may do to a membership.
 #[derive(Clone, Debug)]
 pub enum Decision {
@@ -56,6 +60,23 @@ impl Decision {
 /// not over this person or up to that role; [`Error::Invalid`] if there is no such person; [`Error::Membership`] if the version has
 /// moved on, or the verb refuses.
 pub async fn decide<B: Backend>(
+    app: &App<B>,
+    actor: &UserId,
+    group: &Scope,
+    person: &UserId,
+    version: i64,
+    decision: &Decision,
+) -> Result<()> {
+    let mut attempts = 1;
+    loop {
+        match attempt(app, actor, group, person, version, decision).await {
+            Err(error) if error.is_retryable() && attempts < ATTEMPTS => attempts += 1,
+            result => return result,
+        }
+    }
+}
+
+async fn attempt<B: Backend>(
     app: &App<B>,
     actor: &UserId,
     group: &Scope,
