@@ -13,6 +13,8 @@ capabilities::capabilities! {
         ReadPosts = "group.post.read",
         /// Write a post into it.
         CreatePost = "group.post.create",
+        /// See who its members are.
+        ReadMembers = "group.member.read",
         /// See who was a member or is banned, and change the memberships of those below.
         ManageMembers = "group.member.manage",
     }
@@ -31,7 +33,11 @@ capabilities::capabilities! {
 /// Roles in a group.
 pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
     Matrix::new([
-        Rule::new("member").grants([GroupCapability::ReadPosts, GroupCapability::CreatePost]),
+        Rule::new("member").grants([
+            GroupCapability::ReadPosts,
+            GroupCapability::CreatePost,
+            GroupCapability::ReadMembers,
+        ]),
         Rule::new("admin").inherits("member").grants([GroupCapability::ManageMembers]),
         Rule::new("owner").inherits("admin"),
     ])

@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use stoa_membership::{Filter, Member, PageRequest, Role, Scope, UserId};
+use stoa_membership::{Filter, Member, PageRequest, Role, Scope, State as Standing, UserId};
 use uuid::Uuid;
 
 use super::layout::{group_card, page, post_card};
@@ -128,9 +128,10 @@ pub(super) async fn group<B: Backend>(
     let scope = group_scope(&id)?;
     let (mut tx, viewer) = site.app.read_as(&session.user).await?;
     let group = tx.group(&id).await?.ok_or(Error::NotFound)?;
-    let own = site.app.membership.get(&mut tx, &viewer.user, &scope).await?.filter(Member::is_active);
+    let own = site.app.membership.get(&mut tx, &viewer.user, &scope).await?;
     let count = site.app.membership.count(&mut tx, &scope, &Filter::default()).await?;
-    let Some(own) = own else {
+    let Some(own) = own.as_ref().filter(|own| own.is_active()) else {
+        let state = own.as_ref().map(Member::state);
         return Ok(page(
             &group.name,
             Some(&viewer),
@@ -138,7 +139,12 @@ pub(super) async fn group<B: Backend>(
             &html! {
                 h1 { (group.name) }
                 p.lead { (group.description) " " (count) " members." }
-                form method="post" action={ "/groups/" (group.id) "/join" } { button { "Join this group" } }
+                @if state == Some(Standing::Banned) {
+                    p { "You are banned from this group. Only its owners and admins can lift that." }
+                } @else {
+                    @if state == Some(Standing::Expired) { p { "Your time as a guest here is over." } }
+                    form method="post" action={ "/groups/" (group.id) "/join" } { button { "Join this group" } }
+                }
             },
         ));
     };
@@ -155,7 +161,7 @@ pub(super) async fn group<B: Backend>(
             div.row {
                 h1 { (group.name) }
                 form method="post" action={ "/groups/" (group.id) "/leave" } {
-                    span.badge { (own.role()) } (members::until(&own)) " "
+                    span.badge { (own.role()) } (members::until(own)) " "
                     button.quiet { "Leave" }
                 }
             }

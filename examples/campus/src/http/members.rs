@@ -1,12 +1,18 @@
 //! The members of a group: who they are and, for owners and admins, what to do about it.
 
+use std::collections::HashMap;
+
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Path, Query, State};
-use axum::response::Redirect;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
-use stoa_membership::{Filter, Member, PageRequest, Reason, Role, State as Standing, UserId};
+use stoa_capabilities::Matrix;
+use stoa_membership::{
+    self as membership, Filter, Member, PageRequest, Reason, Role, Scope, State as Standing, Transition, UserId,
+};
 use url::form_urlencoded::Serializer;
 
 use super::Site;
@@ -14,9 +20,11 @@ use super::groups::group_scope;
 use super::layout::{date, page};
 use super::session::Session;
 use crate::access::GroupCapability;
+use crate::app::Viewer;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::members::{self, Decision};
+use crate::posts::line;
 use crate::sql::Sql as _;
 
 /// Rows on a page.
@@ -31,6 +39,44 @@ const STATES: [(Standing, &str); 4] = [
 ];
 
 const ROLES: [&str; 3] = ["member", "admin", "owner"];
+
+/// The longest reason, in characters as a browser counts them: whatever they are, a [`Reason`] has room for their bytes.
+const REASON: usize = 170;
+
+/// How far the viewer's role reaches in a group: which pages and forms to offer. What is done is authorized by its own transaction.
+struct Reach<'a> {
+    matrix: &'a Matrix<GroupCapability>,
+    viewer: &'a UserId,
+    role: &'a str,
+}
+
+impl<'a> Reach<'a> {
+    /// Reads it off who the viewer is; whoever lacks the capability is told that there is nothing.
+    fn with<B: Backend>(
+        capability: GroupCapability,
+        site: &'a Site<B>,
+        viewer: &'a Viewer,
+        scope: &Scope,
+    ) -> Result<Self> {
+        let role = viewer.memberships.role(scope).ok_or(Error::NotFound)?.as_str();
+        let reach = Self { matrix: site.app.group_capabilities.matrix(), viewer: &viewer.user, role };
+        if reach.matrix.allows(role, capability) { Ok(reach) } else { Err(Error::NotFound) }
+    }
+
+    fn manages(&self) -> bool {
+        self.matrix.allows(self.role, GroupCapability::ManageMembers)
+    }
+
+    /// Whoever is no member has no rank any more.
+    fn covers(&self, member: &Member) -> bool {
+        let is_below = !member.is_active() || self.matrix.outranks(self.role, member.role().as_str());
+        self.manages() && is_below && member.user() != self.viewer
+    }
+
+    fn roles(&self) -> impl Iterator<Item = &'static str> {
+        ROLES.into_iter().filter(|role| self.matrix.may_grant(self.role, role))
+    }
+}
 
 #[derive(Deserialize)]
 pub(super) struct Listing {
@@ -52,9 +98,8 @@ pub(super) async fn members<B: Backend>(
     let Query(listing) = listing?;
     let scope = group_scope(&id)?;
     let (mut tx, viewer) = site.app.read_as(&session.user).await?;
-    let can = [GroupCapability::ReadPosts, GroupCapability::ManageMembers];
-    let may = site.app.group_capabilities.check_many(&mut tx, &can, &viewer.user, &scope).await?;
-    let [true, manages] = may[..] else { return Err(Error::NotFound) };
+    let reach = Reach::with(GroupCapability::ReadMembers, &site, &viewer, &scope)?;
+    let manages = reach.manages();
     let group = tx.group(&id).await?.ok_or(Error::NotFound)?;
 
     let mut filter = Filter::default();
@@ -62,6 +107,9 @@ pub(super) async fn members<B: Backend>(
         filter = filter.state(listing.state.parse()?);
     }
     if !listing.role.is_empty() {
+        if !ROLES.contains(&&*listing.role) {
+            return Err(Error::Malformed("there is no such role".into()));
+        }
         filter = filter.role(Role::new(&*listing.role)?);
     }
     let mut request = PageRequest::first(ROWS);
@@ -99,24 +147,14 @@ pub(super) async fn members<B: Backend>(
             }
             p.soft {
                 "Only: "
-                @for role in ROLES { a href=(query(filter.state, role, "")) { (role) "s" } " " }
+                @for role in ROLES {
+                    a href=(query(filter.state, role, "")) aria-current=[(role == listing.role).then_some("true")] { (role) "s" } " "
+                }
             }
             @if manages && filter.state == Standing::Active { (invitation(&id)) }
             @if found.items.is_empty() { p.soft { "Nobody." } }
             ul.stack {
-                @for member in &found.items {
-                    li.card {
-                        div.row {
-                            h3 { (names[member.user().as_str()]) }
-                            span.badge { (member.role()) }
-                        }
-                        p.soft {
-                            @if member.state() != Standing::Active { (member.state()) " " }
-                            @if let Some(end) = member.expires_at() { "until " (date(end.timestamp_micros())) }
-                        }
-                        @if manages { (decisions(&id, member)) }
-                    }
-                }
+                @for member in &found.items { (card(&id, &names[member.user().as_str()], member, &reach)) }
             }
             @if let Some(next) = &found.next {
                 p { a rel="next" href=(query(filter.state, &listing.role, &next.to_string())) { "More" } }
@@ -140,8 +178,25 @@ fn invitation(id: &str) -> Markup {
     }
 }
 
-/// What can be done about a membership. Whether the viewer may is for the transaction to say.
-fn decisions(id: &str, member: &Member) -> Markup {
+/// A membership, and what the viewer can do about it.
+fn card(id: &str, name: &str, member: &Member, reach: &Reach<'_>) -> Markup {
+    html! {
+        li.card {
+            div.row {
+                h3 { (name) }
+                span.badge { (member.role()) }
+            }
+            p.soft {
+                @if !member.is_active() { (member.state()) " " }
+                (until(member))
+            }
+            @if reach.manages() { (decisions(id, name, member, reach)) }
+        }
+    }
+}
+
+/// The forms of a membership. They carry the version that is shown, so that nobody decides about what they have not seen.
+fn decisions(id: &str, name: &str, member: &Member, reach: &Reach<'_>) -> Markup {
     let form = |decision: &str, content: Markup| {
         html! {
             form method="post" action={ "/groups/" (id) "/members" } {
@@ -152,34 +207,48 @@ fn decisions(id: &str, member: &Member) -> Markup {
             }
         }
     };
-    let history = Serializer::new(format!("/groups/{id}/members/history?"))
-        .append_pair("person", member.user().as_str())
-        .finish();
+    let state = member.state();
+    let is_guest = state == Standing::Active && member.expires_at().is_some() && member.role().as_str() == "member";
     html! {
         details {
-            summary { "Manage" }
-            p { a href=(history) { "History" } }
-            @match member.state() {
-                Standing::Active => {
+            summary { "Manage " (name) }
+            p { a href=(history_url(id, member.user(), "")) { "History" } }
+            @if reach.covers(member) {
+                @if state == Standing::Active {
                     (form("role", html! {
                         label { "Role" select name="role" {
-                            @for role in ROLES { option selected[member.role().as_str() == role] { (role) } }
+                            @for role in reach.roles() { option selected[member.role().as_str() == role] { (role) } }
                         } }
                         button { "Change the role" }
                     }))
-                    (form("remove", html! { button.quiet { "Remove" } }))
                 }
-                Standing::Banned => (form("unban", html! { button { "Lift the ban" } })),
-                _ => {}
-            }
-            @if member.state() != Standing::Banned {
-                (form("ban", html! {
-                    label { "Reason" input name="reason" required maxlength="200"; }
-                    button.quiet { "Ban" }
-                }))
+                @if is_guest || matches!(state, Standing::Expired | Standing::Left) {
+                    (form("invite", html! {
+                        label { "Guest until the end of" input type="date" name="until" required; }
+                        button { @if is_guest { "Move the end" } @else { "Invite again" } }
+                    }))
+                }
+                @if state == Standing::Active { (form("remove", html! { button.quiet { "Remove" } })) }
+                @if state == Standing::Banned {
+                    (form("unban", html! { button { "Lift the ban" } }))
+                } @else {
+                    (form("ban", html! {
+                        label { "Reason" input name="reason" required maxlength=(REASON); }
+                        button.quiet { "Ban" }
+                    }))
+                }
             }
         }
     }
+}
+
+fn history_url(id: &str, person: &UserId, after: &str) -> String {
+    let mut url = Serializer::new(format!("/groups/{id}/members/history?"));
+    url.append_pair("person", person.as_str());
+    if !after.is_empty() {
+        url.append_pair("after", after);
+    }
+    url.finish()
 }
 
 #[derive(Deserialize)]
@@ -198,7 +267,7 @@ pub(super) struct DecisionForm {
 impl DecisionForm {
     fn decision(&self) -> Result<Decision> {
         match &*self.decision {
-            "ban" => Ok(Decision::Ban(Reason::new(self.reason.trim())?)),
+            "ban" => Ok(Decision::Ban(Reason::new(line("the reason", &self.reason, REASON)?)?)),
             "unban" => Ok(Decision::Unban),
             "remove" => Ok(Decision::Remove),
             "role" if ROLES.contains(&&*self.role) => Ok(Decision::SetRole(Role::new(&*self.role)?)),
@@ -216,17 +285,53 @@ fn end_of(day: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
     if end > now { Ok(end) } else { Err(Error::Invalid("the day must not have passed".into())) }
 }
 
-/// Carries a decision out, and shows the members.
+/// Carries a decision out, and shows the members; or, where somebody else was faster, what became of the membership.
 pub(super) async fn decide<B: Backend>(
     State(site): State<Site<B>>,
     session: Session,
     Path(id): Path<String>,
     form: std::result::Result<Form<DecisionForm>, FormRejection>,
-) -> Result<Redirect> {
+) -> Result<Response> {
     let Form(form) = form?;
-    let person = UserId::new(&*form.person)?;
-    members::decide(&site.app, &session.user, &group_scope(&id)?, &person, form.version, &form.decision()?).await?;
-    Ok(Redirect::to(&format!("/groups/{id}/members")))
+    let (scope, person) = (group_scope(&id)?, UserId::new(&*form.person)?);
+    match members::decide(&site.app, &session.user, &scope, &person, form.version, &form.decision()?).await {
+        Err(Error::Membership(membership::Error::Conflict)) => {
+            Ok((StatusCode::CONFLICT, as_it_stands(&site, &session, &scope, &person).await?).into_response())
+        }
+        decided => decided.map(|()| Redirect::to(&format!("/groups/{id}/members")).into_response()),
+    }
+}
+
+/// What somebody else made of a membership meanwhile, with the forms to decide again.
+async fn as_it_stands<B: Backend>(site: &Site<B>, session: &Session, scope: &Scope, person: &UserId) -> Result<Markup> {
+    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
+    // What somebody else changed may be the viewer's own role.
+    let reach = Reach::with(GroupCapability::ManageMembers, site, &viewer, scope)?;
+    let member = site.app.membership.get(&mut tx, person, scope).await?;
+    let last = site.app.membership.history(&mut tx, person, scope, &PageRequest::first(1)).await?.items;
+    let actors = last.iter().filter_map(|change| change.actor.as_ref()).map(UserId::as_str);
+    let names = site.app.names(&mut tx, actors.chain([person.as_str()])).await?;
+    let id = scope.id().as_str();
+    Ok(page(
+        "Changed meanwhile",
+        Some(&viewer),
+        "",
+        &html! {
+            p.soft { a href={ "/groups/" (id) "/members" } { "Members" } }
+            h1 { "Somebody else changed this" }
+            p.lead { "Nothing was done. Here is how it stands now." }
+            ul.stack {
+                @if let Some(member) = &member {
+                    (card(id, &names[person.as_str()], member, &reach))
+                } @else {
+                    li.card { (names[person.as_str()]) " is not, and never was, a member." }
+                }
+            }
+            @for change in &last {
+                p.soft { "Last change: " (change.verb) " by " (actor(change, &names)) ", " (date(change.at.timestamp_micros())) }
+            }
+        },
+    ))
 }
 
 #[derive(Deserialize)]
@@ -246,22 +351,18 @@ pub(super) async fn history<B: Backend>(
     let Query(whose) = whose?;
     let (scope, person) = (group_scope(&id)?, UserId::new(&*whose.person)?);
     let (mut tx, viewer) = site.app.read_as(&session.user).await?;
-    if !site.app.group_capabilities.check(&mut tx, GroupCapability::ManageMembers, &viewer.user, &scope).await? {
-        return Err(Error::NotFound);
-    }
+    Reach::with(GroupCapability::ManageMembers, &site, &viewer, &scope)?;
     let mut request = PageRequest::first(ROWS);
     if !whose.after.is_empty() {
         request = request.after(whose.after.parse()?);
     }
     let found = site.app.membership.history(&mut tx, &person, &scope, &request).await?;
+    if found.items.is_empty() {
+        return Err(Error::NotFound);
+    }
     let actors = found.items.iter().filter_map(|change| change.actor.as_ref()).map(UserId::as_str);
     let names = site.app.names(&mut tx, actors.chain([person.as_str()])).await?;
-    let next = found.next.as_ref().map(|next| {
-        Serializer::new(format!("/groups/{id}/members/history?"))
-            .append_pair("person", person.as_str())
-            .append_pair("after", &next.to_string())
-            .finish()
-    });
+    let next = found.next.as_ref().map(|next| history_url(&id, &person, &next.to_string()));
     Ok(page(
         "History",
         Some(&viewer),
@@ -277,9 +378,12 @@ pub(super) async fn history<B: Backend>(
                         @for change in &found.items {
                             tr {
                                 td { (date(change.at.timestamp_micros())) }
-                                td { (change.actor.as_ref().map_or("somebody", |actor| &names[actor.as_str()])) }
+                                td { (actor(change, &names)) }
                                 td { (change.verb) }
-                                td { (change.after.state) ", " (change.after.role) }
+                                td {
+                                    (change.after.state) ", " (change.after.role)
+                                    @if let Some(end) = change.after.expires_at { ", until " (date(end.timestamp_micros())) }
+                                }
                                 td { (change.reason.as_ref().map(Reason::as_str).unwrap_or_default()) }
                             }
                         }
@@ -291,7 +395,12 @@ pub(super) async fn history<B: Backend>(
     ))
 }
 
-/// The words for the end of one's own membership.
+/// Who changed it; whoever was purged since has no name.
+fn actor<'a>(change: &Transition, names: &'a HashMap<String, String>) -> &'a str {
+    change.actor.as_ref().map_or("somebody", |actor| &names[actor.as_str()])
+}
+
+/// The words for the end of a membership, if it has one.
 pub(super) fn until(member: &Member) -> Markup {
     html! {
         @if let Some(end) = member.expires_at() { span.soft { " until " (date(end.timestamp_micros())) } }

@@ -17,12 +17,12 @@ pub(crate) struct Browser {
 
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    location: String,
+    pub(crate) location: String,
     pub(crate) body: String,
 }
 
 impl Browser {
-    fn new(router: Router) -> Self {
+    pub(crate) fn new(router: Router) -> Self {
         Self { router, cookie: None }
     }
 
@@ -44,7 +44,7 @@ impl Browser {
         self.send(request, Body::from(form.to_owned())).await
     }
 
-    async fn send(&mut self, mut request: axum::http::request::Builder, body: Body) -> Answer {
+    pub(crate) async fn send(&mut self, mut request: axum::http::request::Builder, body: Body) -> Answer {
         if request.headers_ref().is_none_or(|headers| !headers.contains_key(header::HOST)) {
             request = request.header(header::HOST, "localhost:8080");
         }
