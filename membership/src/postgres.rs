@@ -349,17 +349,30 @@ impl Store for Postgres {
     }
 
     async fn purge(&self, conn: &mut PgConnection, user: &UserId) -> Result<Removed> {
-        let rows = sqlx::query(include_str!("postgres/purge.sql")).bind(user.as_str()).fetch_all(conn).await?;
-        let mut removed = Removed { members: Vec::new(), transitions: 0, mentions: 0 };
-        for row in &rows {
-            // A count is never negative.
-            removed.transitions = row.try_get::<i64, _>("transitions")?.cast_unsigned();
-            removed.mentions = row.try_get::<i64, _>("mentions")?.cast_unsigned();
-            if row.try_get::<Option<&str>, _>("user_id")?.is_some() {
-                removed.members.push(member(row)?);
-            }
-        }
-        Ok(removed)
+        let mut tx = conn.begin().await?;
+        // The rows first: whoever is writing one is waited for, and the next statement sees the transition as well.
+        let rows = sqlx::query(
+            r#"
+            DELETE FROM memberships_membership
+            WHERE user_id = $1
+            RETURNING user_id, scope_type, scope_id, role, state, expires_at, version, statement_timestamp() AS read_at
+            "#,
+        )
+        .bind(user.as_str())
+        .fetch_all(&mut *tx)
+        .await?;
+        let members: Vec<_> = rows.iter().map(member).collect::<Result<_>>()?;
+        let (scope_types, scope_ids): (Vec<&str>, Vec<&str>) =
+            members.iter().map(Member::scope).map(|scope| (scope.kind().as_str(), scope.id().as_str())).unzip();
+        let (transitions, mentions): (i64, i64) = sqlx::query_as(include_str!("postgres/purge.sql"))
+            .bind(user.as_str())
+            .bind(scope_types)
+            .bind(scope_ids)
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        // A count is never negative.
+        Ok(Removed { members, transitions: transitions.cast_unsigned(), mentions: mentions.cast_unsigned() })
     }
 }
 
