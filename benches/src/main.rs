@@ -55,7 +55,7 @@ async fn main() {
         print(membership::compare(&setup).await);
     }
     if wants(Area::Capabilities) {
-        print(capabilities::compare(&setup));
+        print(capabilities::compare(&setup).await);
     }
     if wants(Area::Audit) {
         print(audit::compare(&setup).await);

@@ -27,6 +27,19 @@ impl Facts for Roles {
         find.bind(user).bind(group).fetch_optional(conn).await
     }
 
+    async fn role_many(
+        &self,
+        conn: &mut SqliteConnection,
+        user: &String,
+        groups: &[String],
+    ) -> sqlx::Result<Vec<Option<String>>> {
+        let mut roles = Vec::new();
+        for group in groups {
+            roles.push(self.role(conn, user, group).await?); // a host with a server asks once: `unnest` and a LEFT JOIN
+        }
+        Ok(roles)
+    }
+
     async fn hold(&self, conn: &mut SqliteConnection, user: &String, group: &String) -> sqlx::Result<Option<String>> {
         self.role(conn, user, group).await // BEGIN IMMEDIATE keeps other writers out; on PostgreSQL add FOR SHARE
     }

@@ -60,6 +60,7 @@ macro_rules! __laws {
         $emit! { $harness;
             a_stranger_has_no_role
             a_role_belongs_to_one_actor_in_one_scope
+            roles_of_many_scopes_come_in_their_order
             a_transaction_reads_what_it_wrote
             a_revoked_role_is_gone_in_the_next_transaction
             a_revocation_waits_for_whoever_holds_the_role
@@ -120,6 +121,24 @@ pub async fn a_role_belongs_to_one_actor_in_one_scope<H: Harness>(harness: &H) {
     assert!(has_role(harness, &mut tx, &ada, &chess).await);
     assert!(!has_role(harness, &mut tx, &harness.actor("eve"), &chess).await);
     assert!(!has_role(harness, &mut tx, &ada, &harness.scope("go")).await);
+}
+
+/// In the order of the question, each as often as it was asked about, on the connection that is given.
+pub async fn roles_of_many_scopes_come_in_their_order<H: Harness>(harness: &H) {
+    let ada = harness.actor("ada");
+    let [chess, go, rowing] = ["chess", "go", "rowing"].map(|name| harness.scope(name));
+    let mut tx = harness.begin().await;
+    for scope in [&chess, &rowing] {
+        harness.grant(&mut tx, &ada, scope).await;
+    }
+    let asked = [rowing.clone(), go.clone(), chess.clone(), rowing.clone(), go];
+    let has_role = async |tx: &mut H::Transaction, actor: &Actor<H>| -> Vec<bool> {
+        let roles = harness.facts().role_many(tx, actor, &asked).await.unwrap();
+        roles.iter().map(Option::is_some).collect()
+    };
+    assert_eq!(has_role(&mut tx, &ada).await, [true, false, true, true, false]);
+    assert_eq!(has_role(&mut tx, &harness.actor("eve")).await, [false; 5]);
+    assert!(harness.facts().role_many(&mut tx, &ada, &[]).await.unwrap().is_empty());
 }
 
 /// Facts are read on the connection they are given, not on one of their own.

@@ -5,12 +5,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why there is no answer, no proof or no matrix.
 ///
-/// The first five come from [`Matrix::new`](crate::Matrix::new) only: a host meets them when it starts, or never.
+/// All but the last two come from [`Matrix::new`](crate::Matrix::new) only: a host meets them when it starts, or never.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A role inherits from itself, directly or through others.
-    #[error("role {role:?} inherits from itself")]
+    /// A role inherits from itself or outranks itself, directly or through others.
+    #[error("role {role:?} stands above itself")]
     CyclicRole {
         /// One role of the cycle.
         role: String,
@@ -27,18 +27,24 @@ pub enum Error {
         /// The role.
         role: String,
     },
+    /// A role's name is empty or holds a control character.
+    #[error("role {role:?} is empty or holds a control character")]
+    InvalidRole {
+        /// The role.
+        role: String,
+    },
     /// No role grants a capability, so nobody could ever use it.
     #[error("no role grants {capability}")]
     UngrantedCapability {
         /// The name of the capability.
         capability: &'static str,
     },
-    /// A role inherits from one without a rule.
-    #[error("role {role:?} inherits from {parent:?}, which has no rule")]
+    /// A role inherits from or outranks one without a rule.
+    #[error("role {role:?} names {parent:?}, which has no rule")]
     UnknownParent {
         /// The role.
         role: String,
-        /// What it inherits from.
+        /// What it names.
         parent: String,
     },
     /// The actor may not. It says neither why nor whether the scope exists: the log does.

@@ -12,11 +12,11 @@ pub trait Facts: Send + Sync + 'static {
     /// What every call works on: the host's own connection, inside or outside a transaction.
     type Connection: Send;
     /// Who acts. Denials log it with `Debug`.
-    type Actor: Clone + Debug + Send + Sync;
+    type Actor: Clone + Debug + PartialEq + Send + Sync;
     /// Where. Denials log it with `Debug`.
     type Scope: Clone + Debug + Send + Sync;
     /// The name of a role, as the [`Matrix`](crate::Matrix) knows it.
-    type Role: AsRef<str> + Send;
+    type Role: AsRef<str> + Clone + Send + Sync;
     /// Why the database failed.
     type Error: std::error::Error + Send + Sync + 'static;
 
@@ -27,6 +27,15 @@ pub trait Facts: Send + Sync + 'static {
         actor: &Self::Actor,
         scope: &Self::Scope,
     ) -> impl Future<Output = Result<Option<Self::Role>, Self::Error>> + Send;
+
+    /// Reads the role the actor has in each of the scopes, in their order; a scope may occur twice. One statement, where the
+    /// database can.
+    fn role_many(
+        &self,
+        conn: &mut Self::Connection,
+        actor: &Self::Actor,
+        scopes: &[Self::Scope],
+    ) -> impl Future<Output = Result<Vec<Option<Self::Role>>, Self::Error>> + Send;
 
     /// Reads the role as [`role`](Self::role) does, and makes a concurrent revocation wait until the caller's transaction ends.
     ///

@@ -16,8 +16,8 @@ pub use capabilities::Capabilities;
 pub use capability::{Capability, Domain};
 pub use error::{Error, Result};
 pub use facts::Facts;
-pub use matrix::{Matrix, Rule};
-pub use proof::{Authorized, Scoped};
+pub use matrix::{Explanation, Matrix, Rule, Version};
+pub use proof::{Authorized, Grant, Over, Scoped};
 
 /// What the macros expand to. Not an interface.
 #[doc(hidden)]

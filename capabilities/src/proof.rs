@@ -72,6 +72,49 @@ impl<'tx, Cap, Scope, Actor> Authorized<'tx, Cap, Scope, Actor> {
     }
 }
 
+/// Somebody in a scope, as the place of a proof of authority over them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Over<Scope, Actor> {
+    pub(crate) scope: Scope,
+    pub(crate) target: Actor,
+}
+
+impl<Scope, Actor> Over<Scope, Actor> {
+    /// Returns where.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Returns over whom.
+    pub fn target(&self) -> &Actor {
+        &self.target
+    }
+}
+
+/// A role for somebody in a scope, as the place of a proof that it may be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant<Scope, Actor, Role> {
+    pub(crate) over: Over<Scope, Actor>,
+    pub(crate) role: Role,
+}
+
+impl<Scope, Actor, Role> Grant<Scope, Actor, Role> {
+    /// Returns where.
+    pub fn scope(&self) -> &Scope {
+        &self.over.scope
+    }
+
+    /// Returns to whom.
+    pub fn target(&self) -> &Actor {
+        &self.over.target
+    }
+
+    /// Returns the role.
+    pub fn role(&self) -> &Role {
+        &self.role
+    }
+}
+
 /// Declares a branded transaction: `scoped!(tx = pool.begin().await?);` makes `tx` a mutable variable of type [`Scoped`].
 ///
 /// A savepoint gets a brand of its own. PostgreSQL releases the locks taken since a savepoint when it is rolled back to, so the proofs of a

@@ -33,6 +33,19 @@ impl Facts for Names {
         Ok(Some(*name).filter(|name| *name != "nobody"))
     }
 
+    async fn role_many(
+        &self,
+        conn: &mut (),
+        name: &&'static str,
+        scopes: &[u32],
+    ) -> Result<Vec<Option<&'static str>>, Infallible> {
+        let mut roles = Vec::new();
+        for scope in scopes {
+            roles.push(self.role(conn, name, scope).await?);
+        }
+        Ok(roles)
+    }
+
     async fn hold(&self, conn: &mut (), name: &&'static str, scope: &u32) -> Result<Option<&'static str>, Infallible> {
         self.role(conn, name, scope).await
     }
@@ -84,12 +97,19 @@ async fn a_denial_is_logged_once_with_its_reason_and_a_check_is_not() {
         assert_eq!(capabilities.check(&mut tx, Can::Write, &name, &7).await.unwrap(), granted);
     }
     drop(guard);
+    let version = capabilities.matrix().version();
     assert_eq!(
         *log.0.lock().unwrap(),
         [
-            r#"INFO message=denied capability=thing.write actor="reader" scope=7 role="reader" reason="the role does not grant it""#,
-            r#"INFO message=denied capability=thing.write actor="ghost" scope=7 role="ghost" reason="the matrix does not know the role""#,
-            r#"INFO message=denied capability=thing.write actor="nobody" scope=7 reason="no role in the scope""#,
+            format!(
+                r#"INFO message=denied capability=thing.write actor="reader" scope=7 role="reader" reason="the role does not grant it" matrix={version}"#
+            ),
+            format!(
+                r#"INFO message=denied capability=thing.write actor="ghost" scope=7 role="ghost" reason="the matrix does not know the role" matrix={version}"#
+            ),
+            format!(
+                r#"INFO message=denied capability=thing.write actor="nobody" scope=7 reason="no role in the scope" matrix={version}"#
+            ),
         ]
     );
 }

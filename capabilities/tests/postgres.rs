@@ -17,6 +17,19 @@ impl Facts for Roles {
         find.bind(actor).bind(scope).fetch_optional(conn).await
     }
 
+    async fn role_many(
+        &self,
+        conn: &mut PgConnection,
+        actor: &String,
+        scopes: &[String],
+    ) -> sqlx::Result<Vec<Option<String>>> {
+        let find = sqlx::query_scalar(
+            "SELECT role FROM unnest($2) WITH ORDINALITY AS asked (scope, position)
+             LEFT JOIN role ON role.scope = asked.scope AND actor = $1 AND active ORDER BY position",
+        );
+        find.bind(actor).bind(scopes).fetch_all(conn).await
+    }
+
     async fn hold(&self, conn: &mut PgConnection, actor: &String, scope: &String) -> sqlx::Result<Option<String>> {
         let hold = sqlx::query_scalar("SELECT role FROM role WHERE actor = $1 AND scope = $2 AND active FOR SHARE");
         hold.bind(actor).bind(scope).fetch_optional(conn).await

@@ -33,6 +33,19 @@ impl Facts for Roles {
         find.bind(actor).bind(scope).fetch_optional(conn).await
     }
 
+    async fn role_many(
+        &self,
+        conn: &mut SqliteConnection,
+        actor: &String,
+        scopes: &[String],
+    ) -> sqlx::Result<Vec<Option<String>>> {
+        let mut roles = Vec::new();
+        for scope in scopes {
+            roles.push(self.role(conn, actor, scope).await?);
+        }
+        Ok(roles)
+    }
+
     async fn hold(&self, conn: &mut SqliteConnection, actor: &String, scope: &String) -> sqlx::Result<Option<String>> {
         self.role(conn, actor, scope).await
     }

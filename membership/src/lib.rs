@@ -13,6 +13,9 @@ mod scope;
 mod text;
 mod transition;
 
+#[cfg(feature = "cache")]
+mod cache;
+
 mod error;
 mod source;
 mod store;
@@ -26,6 +29,8 @@ pub mod sqlite;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+#[cfg(feature = "cache")]
+pub use cache::CachedMembership;
 pub use error::{Error, Result};
 pub use filter::Filter;
 pub use history::{Changes, Cursor, Event, Purged, Transition, Verb};

@@ -67,6 +67,16 @@ impl<S: membership::Store> Facts for MemberFacts<S> {
         self.0.role(conn, actor, scope).await
     }
 
+    async fn role_many(
+        &self,
+        conn: &mut S::Connection,
+        actor: &UserId,
+        scopes: &[Scope],
+    ) -> membership::Result<Vec<Option<Role>>> {
+        let pairs: Vec<_> = scopes.iter().map(|scope| (actor.clone(), scope.clone())).collect();
+        self.0.check_many(conn, &pairs).await
+    }
+
     async fn hold(&self, conn: &mut S::Connection, actor: &UserId, scope: &Scope) -> membership::Result<Option<Role>> {
         self.0.hold(conn, actor, scope).await
     }
