@@ -271,22 +271,23 @@ impl Store for Postgres {
         let rows = if after.window.is_none() && after.seen.is_some() {
             // Whoever has kept up finds little that is new, by its transactions.
             sqlx::query(include_str!("postgres/changes_since.sql"))
-                .bind(after.seen.as_ref().map(feed::Snapshot::as_str))
+                .bind(after.seen.as_ref().map(feed::Snapshot::to_string))
                 .bind(i64::from(limit))
                 .fetch_all(conn)
                 .await?
         } else {
             // Whoever is far behind finds almost everything new, by its ids.
             sqlx::query(include_str!("postgres/changes_within.sql"))
-                .bind(after.seen.as_ref().map(feed::Snapshot::as_str))
-                .bind(after.window.as_ref().map(feed::Snapshot::as_str))
+                .bind(after.seen.as_ref().map(feed::Snapshot::to_string))
+                .bind(after.window.as_ref().map(feed::Snapshot::to_string))
                 .bind(after.id)
                 .bind(i64::from(limit))
                 .fetch_all(conn)
                 .await?
         };
         let Some(last) = rows.last() else { return Err(Error::Corrupt { what: "feed" }) };
-        let now = feed::Snapshot::parse(last.try_get("now")?).ok_or(Error::Corrupt { what: "snapshot" })?;
+        let now = feed::Snapshot::parse_from(last.try_get("now")?, last.try_get("own")?);
+        let now = now.ok_or(Error::Corrupt { what: "snapshot" })?;
         if after.is_ahead_of(&now) {
             return Err(Error::Cursor);
         }
@@ -303,8 +304,12 @@ impl Store for Postgres {
     }
 
     async fn latest(&self, conn: &mut PgConnection) -> Result<Cursor> {
-        let now: String = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(conn).await?;
-        Ok(Cursor::new(now))
+        let (now, own): (String, Option<String>) =
+            sqlx::query_as("SELECT pg_current_snapshot()::text, pg_current_xact_id_if_assigned()::text")
+                .fetch_one(conn)
+                .await?;
+        let now = feed::Snapshot::parse_from(&now, own.as_deref()).ok_or(Error::Corrupt { what: "snapshot" })?;
+        Ok(Cursor::new(now.to_string()))
     }
 
     async fn import(&self, conn: &mut PgConnection, load: &Load<'_>) -> Result<Option<Imported>> {
