@@ -196,16 +196,6 @@ impl<S: Store> Run<'_, S> {
         author.version.map_or(by.clone(), |version| by.if_version(version))
     }
 
-    fn filter(&self, matching: &Matching) -> Filter {
-        let mut filter = Filter::default().state(STATES[matching.state]);
-        filter.role = matching.role.map(role);
-        filter.scope_type = matching.scope_type.map(|index| {
-            let (scope_type, _) = SCOPES[index].split_once(':').unwrap();
-            ScopeType::new(scope_type).unwrap()
-        });
-        filter
-    }
-
     fn page(&self, paging: &Paging) -> PageRequest {
         match self.token.clone().filter(|_| paging.goes_on) {
             Some(token) => PageRequest::first(paging.limit).after(token.to_string().parse().unwrap()),
@@ -284,7 +274,7 @@ impl<S: Store> Run<'_, S> {
                 format!("{:?}", membership.check_many(conn, &pairs).await)
             }
             Operation::Count(index, matching) => {
-                format!("{:?}", membership.count(conn, &self.scope(*index), &self.filter(matching)).await)
+                format!("{:?}", membership.count(conn, &self.scope(*index), &filter(matching)).await)
             }
             Operation::History(pair, paging) => {
                 let (user, scope) = self.pair(*pair);
@@ -292,12 +282,12 @@ impl<S: Store> Run<'_, S> {
                 self.turn(page, told)
             }
             Operation::ListByScope(index, matching, paging) => {
-                let (scope, filter) = (self.scope(*index), self.filter(matching));
+                let (scope, filter) = (self.scope(*index), filter(matching));
                 let page = membership.list_by_scope(conn, &scope, &filter, &self.page(paging)).await;
                 self.turn(page, fields)
             }
             Operation::ListByUser(index, matching, paging) => {
-                let (user, filter) = (self.user(*index), self.filter(matching));
+                let (user, filter) = (self.user(*index), filter(matching));
                 let page = membership.list_by_user(conn, &user, &filter, &self.page(paging)).await;
                 self.turn(page, fields)
             }
@@ -323,6 +313,16 @@ impl<S: Store> Run<'_, S> {
 
 fn role(index: usize) -> Role {
     Role::new(ROLES[index]).unwrap()
+}
+
+fn filter(matching: &Matching) -> Filter {
+    let mut filter = Filter::default().state(STATES[matching.state]);
+    filter.role = matching.role.map(role);
+    filter.scope_type = matching.scope_type.map(|index| {
+        let (scope_type, _) = SCOPES[index].split_once(':').unwrap();
+        ScopeType::new(scope_type).unwrap()
+    });
+    filter
 }
 
 fn describe(change: &Result<Change>) -> String {

@@ -474,7 +474,7 @@ async fn the_hot_statements_read_no_more_than_they_answer() {
     let harness = Harness::new().await;
     let membership = Membership::new(Postgres);
     let mut conn = harness.0.pool().acquire().await.unwrap();
-    let role = |number: usize| Role::new(if number % 1000 == 0 { "owner" } else { "member" }).unwrap();
+    let role = |number: usize| Role::new(if number.is_multiple_of(1000) { "owner" } else { "member" }).unwrap();
     let rows = (0..20_000).map(|number| {
         let scope = if number < 10_000 { chess() } else { Scope::group(format!("group-{}", number % 100)).unwrap() };
         let grant = stoa_membership::Grant::new(role(number));
