@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -60,13 +61,14 @@ async fn a_row_that_breaks_the_rules_is_corrupt_and_no_member() {
     }
     run(&mut conn, "UPDATE memberships_membership SET state = 'active'").await;
     let rows = [&one_row[..], &["of", "list_by_user", "list_by_scope"]].concat();
-    for update in [
-        "UPDATE memberships_membership SET role = ''",
-        "UPDATE memberships_membership SET role = E'a\nb'",
-        "UPDATE memberships_membership SET role = repeat('x', 65)",
+    for (what, update) in [
+        ("time", "UPDATE memberships_membership SET expires_at = 'infinity'"),
+        ("role", "UPDATE memberships_membership SET expires_at = NULL, role = ''"),
+        ("role", "UPDATE memberships_membership SET role = E'a\nb'"),
+        ("role", "UPDATE memberships_membership SET role = repeat('x', 65)"),
     ] {
         run(&mut conn, update).await;
-        assert_corrupt(&membership, &mut conn, "role", &rows).await;
+        assert_corrupt(&membership, &mut conn, what, &rows).await;
     }
     // A verb that meets it writes nothing, and neither does a purge.
     let banned = membership.ban(&mut conn, &user("ada"), &chess(), &by()).await;
@@ -91,7 +93,9 @@ async fn a_transition_that_breaks_the_rules_is_corrupt() {
         ("role", "UPDATE memberships_transition SET before_state = 'left', before_role = ''"),
         ("actor", "UPDATE memberships_transition SET before_state = NULL, actor = ''"),
         ("reason", "UPDATE memberships_transition SET actor = NULL, reason = repeat('x', 513)"),
-        ("scope type", "UPDATE memberships_transition SET reason = NULL, scope_type = 'Group'"),
+        ("time", "UPDATE memberships_transition SET reason = NULL, expires_at = '294000-01-01Z'"),
+        ("time", "UPDATE memberships_transition SET expires_at = NULL, changed_at = '-infinity'"),
+        ("scope type", "UPDATE memberships_transition SET changed_at = now(), scope_type = 'Group'"),
     ] {
         run(&mut conn, update).await;
         let met_by: &[&str] = if what == "scope type" { &["changes"] } else { &["history", "changes"] };
@@ -212,8 +216,13 @@ async fn a_purge_leaves_the_name_in_no_column() {
     assert_eq!(after, 0);
 }
 
-/// Waits until somebody in this database waits for a lock.
+/// Waits until somebody in this database waits for a lock; fails if nobody ever does.
 async fn until_blocked(pool: &PgPool) {
+    let blocked = tokio::time::timeout(Duration::from_secs(20), blocked(pool));
+    assert!(blocked.await.is_ok(), "nobody waited");
+}
+
+async fn blocked(pool: &PgPool) {
     loop {
         let is_blocked: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')",
