@@ -483,17 +483,14 @@ fn transition(row: &PgRow) -> Result<Transition> {
         after: standing(row, "role", "state", "expires_at")?,
         actor: actor.map_err(|_| Error::Corrupt { what: "actor" })?,
         reason: reason.map_err(|_| Error::Corrupt { what: "reason" })?,
-        at: time(row, "changed_at")?.ok_or(Error::Corrupt { what: "time" })?,
+        at: time(row.try_get_unchecked("changed_at")?)?,
     })
 }
 
 fn event(row: &PgRow) -> Result<Event> {
     match row.try_get::<Option<&str>, _>("user_id")? {
         Some(_) => Ok(Event::Changed(transition(row)?)),
-        None => {
-            let at = time(row, "changed_at")?.ok_or(Error::Corrupt { what: "time" })?;
-            Ok(Event::Purged { scope: scope(row)?, at })
-        }
+        None => Ok(Event::Purged { scope: scope(row)?, at: time(row.try_get_unchecked("changed_at")?)? }),
     }
 }
 
@@ -514,16 +511,16 @@ fn standing(row: &PgRow, role: &str, state: &str, expires_at: &str) -> Result<St
     Ok(Standing {
         role: Role::new(row.try_get::<&str, _>(role)?).map_err(|_| Error::Corrupt { what: "role" })?,
         state: State::stored(row.try_get(state)?)?,
-        expires_at: time(row, expires_at)?,
+        expires_at: row.try_get_unchecked::<Option<i64>, _>(expires_at)?.map(time).transpose()?,
     })
 }
 
-/// The server's times reach further than chrono's, `infinity` above all, where the driver's own decoding panics.
-fn time(row: &PgRow, column: &str) -> Result<Option<DateTime<Utc>>> {
+/// Takes a time as the server sends it, in microseconds since 2000: its own reach further than chrono's, `infinity` above all,
+/// and there the driver's decoding panics.
+fn time(micros: i64) -> Result<DateTime<Utc>> {
     const YEAR_2000: i64 = 946_684_800_000_000;
-    let micros: Option<i64> = row.try_get_unchecked(column)?;
-    let time = |micros: i64| micros.checked_add(YEAR_2000).and_then(DateTime::from_timestamp_micros);
-    micros.map(|micros| time(micros).ok_or(Error::Corrupt { what: "time" })).transpose()
+    let time = micros.checked_add(YEAR_2000).and_then(DateTime::from_timestamp_micros);
+    time.ok_or(Error::Corrupt { what: "time" })
 }
 
 impl Source for PgPool {
