@@ -77,6 +77,7 @@ macro_rules! __laws {
             a_listing_holds_only_active_members
             a_count_is_of_active_members_of_that_scope_alone
             the_feed_brings_every_committed_event_once
+            an_answer_without_events_has_caught_up
             a_rolled_back_change_is_in_no_feed
             the_latest_cursor_brings_only_what_is_to_come
             a_foreign_cursor_is_refused

@@ -268,38 +268,12 @@ impl Store for Postgres {
 
     async fn changes(&self, conn: &mut PgConnection, after: &Cursor, limit: u32) -> Result<Changes> {
         let after = feed::Position::parse(after.position()).ok_or(Error::Cursor)?;
-        let rows = if after.window.is_none() && after.seen.is_some() {
-            // Whoever has kept up finds little that is new, by its transactions.
-            sqlx::query(include_str!("postgres/changes_since.sql"))
-                .bind(after.seen.as_ref().map(feed::Snapshot::to_string))
-                .bind(i64::from(limit))
-                .fetch_all(conn)
-                .await?
-        } else {
-            // Whoever is far behind finds almost everything new, by its ids.
-            sqlx::query(include_str!("postgres/changes_within.sql"))
-                .bind(after.seen.as_ref().map(feed::Snapshot::to_string))
-                .bind(after.window.as_ref().map(feed::Snapshot::to_string))
-                .bind(after.id)
-                .bind(i64::from(limit))
-                .fetch_all(conn)
-                .await?
-        };
-        let Some(last) = rows.last() else { return Err(Error::Corrupt { what: "feed" }) };
-        let now = feed::Snapshot::parse_from(last.try_get("now")?, last.try_get("own")?);
-        let now = now.ok_or(Error::Corrupt { what: "snapshot" })?;
-        if after.is_ahead_of(&now) {
-            return Err(Error::Cursor);
+        let closes_a_window = after.window.is_some();
+        let (mut events, mut next) = read_feed(conn, after, limit).await?;
+        if events.is_empty() && closes_a_window {
+            // There was nothing left of a longer answer; there may be something newer.
+            (events, next) = read_feed(conn, next, limit).await?;
         }
-        // Without an event there is one row all the same, which tells the snapshot.
-        let last_id = last.try_get::<Option<i64>, _>("id")?;
-        let is_full = last_id.is_some() && rows.len() == limit as usize;
-        let events = rows.iter().filter(|_| last_id.is_some()).map(event).collect::<Result<_>>()?;
-        let window = after.window.unwrap_or(now);
-        let next = match last_id.filter(|_| is_full) {
-            Some(id) => feed::Position { seen: after.seen, window: Some(window), id },
-            None => feed::Position { seen: Some(window), window: None, id: 0 },
-        };
         Ok(Changes { events, next: Cursor::new(next.to_string()) })
     }
 
@@ -386,6 +360,43 @@ impl Store for Postgres {
         // A count is never negative.
         Ok(Removed { members, transitions: transitions.cast_unsigned(), mentions: mentions.cast_unsigned() })
     }
+}
+
+/// Reads one page of the feed, and says where to go on.
+async fn read_feed(conn: &mut PgConnection, after: feed::Position, limit: u32) -> Result<(Vec<Event>, feed::Position)> {
+    let rows = if after.window.is_none() && after.seen.is_some() {
+        // Whoever has kept up finds little that is new, by its transactions.
+        sqlx::query(include_str!("postgres/changes_since.sql"))
+            .bind(after.seen.as_ref().map(feed::Snapshot::to_string))
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?
+    } else {
+        // Whoever is far behind finds almost everything new, by its ids.
+        sqlx::query(include_str!("postgres/changes_within.sql"))
+            .bind(after.seen.as_ref().map(feed::Snapshot::to_string))
+            .bind(after.window.as_ref().map(feed::Snapshot::to_string))
+            .bind(after.id)
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?
+    };
+    let Some(last) = rows.last() else { return Err(Error::Corrupt { what: "feed" }) };
+    let now = feed::Snapshot::parse_from(last.try_get("now")?, last.try_get("own")?);
+    let now = now.ok_or(Error::Corrupt { what: "snapshot" })?;
+    if after.is_ahead_of(&now) {
+        return Err(Error::Cursor);
+    }
+    // Without an event there is one row all the same, which tells the snapshot.
+    let last_id = last.try_get::<Option<i64>, _>("id")?;
+    let is_full = last_id.is_some() && rows.len() == limit as usize;
+    let events = rows.iter().filter(|_| last_id.is_some()).map(event).collect::<Result<_>>()?;
+    let window = after.window.unwrap_or(now);
+    let next = match last_id.filter(|_| is_full) {
+        Some(id) => feed::Position { seen: after.seen, window: Some(window), id },
+        None => feed::Position { seen: Some(window), window: None, id: 0 },
+    };
+    Ok((events, next))
 }
 
 /// Rows to import, column by column.

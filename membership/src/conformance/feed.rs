@@ -53,6 +53,28 @@ pub async fn the_feed_brings_every_committed_event_once<H: Harness>(harness: &H)
     assert_eq!(of_ada, history);
 }
 
+/// Also where the pages before happened to end with the last event, and something came after.
+pub async fn an_answer_without_events_has_caught_up<H: Harness>(harness: &H) {
+    let (membership, source) = (membership(harness), harness.source());
+    let mut conn = source.acquire().await.unwrap();
+    let (mut after, mut seen) = (Cursor::start(), Vec::new());
+    for names in [&["ada", "bob"][..], &["eve"], &[]] {
+        for name in names {
+            membership.join(&mut conn, &user(name), &chess(), &by()).await.unwrap();
+        }
+        let page = membership.changes(&mut conn, &after, 1).await.unwrap();
+        seen.extend(changed(page.events));
+        let page = membership.changes(&mut conn, &page.next, 1).await.unwrap();
+        seen.extend(changed(page.events));
+        after = page.next;
+    }
+    let seen: Vec<_> = seen.iter().map(|event| event.user.as_str()).collect();
+    assert_eq!(seen, ["ada", "bob", "eve"]);
+    assert_eq!(membership.changes(&mut conn, &after, 1).await.unwrap().events, []);
+    membership.leave(&mut conn, &user("eve"), &chess(), &by()).await.unwrap();
+    assert_eq!(membership.changes(&mut conn, &after, 1).await.unwrap().events.len(), 1);
+}
+
 /// What was rolled back is in no feed, and takes nothing else along.
 pub async fn a_rolled_back_change_is_in_no_feed<H: Harness>(harness: &H) {
     let (membership, source) = (membership(harness), harness.source());
