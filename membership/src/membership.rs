@@ -189,12 +189,13 @@ impl<S: Store> Membership<S> {
     /// something from memberships.
     ///
     /// Following [`Changes::next`] brings every committed event once, also one of a transaction that began early and
-    /// committed late, and none that was rolled back. Keep the cursor in the transaction that applies the events, and they
+    /// committed late, and none that was rolled back; an answer without events has caught up. Keep the cursor in the transaction that applies the events, and they
     /// are applied exactly once. A transaction that itself changed memberships must commit before it reads the feed: only
     /// PostgreSQL can tell its own changes from committed ones.
     ///
     /// # Errors
-    /// [`Error::Cursor`] if the cursor is of another database; [`Error::Backend`] if the database failed.
+    /// [`Error::Cursor`] if the cursor is of another database, or of a time that a snapshot has not seen yet;
+    /// [`Error::Backend`] if the database failed.
     #[instrument(level = "debug", name = "membership.changes", skip_all)]
     pub async fn changes(&self, conn: &mut S::Connection, after: &Cursor, limit: u32) -> Result<Changes> {
         self.store.changes(conn, after, limit.clamp(1, MAX_LIMIT)).await

@@ -268,43 +268,22 @@ impl Store for Postgres {
 
     async fn changes(&self, conn: &mut PgConnection, after: &Cursor, limit: u32) -> Result<Changes> {
         let after = feed::Position::parse(after.position()).ok_or(Error::Cursor)?;
-        let rows = if after.window.is_none() && after.seen.is_some() {
-            // Whoever has kept up finds little that is new, by its transactions.
-            sqlx::query(include_str!("postgres/changes_since.sql"))
-                .bind(after.seen.as_ref().map(feed::Snapshot::as_str))
-                .bind(i64::from(limit))
-                .fetch_all(conn)
-                .await?
-        } else {
-            // Whoever is far behind finds almost everything new, by its ids.
-            sqlx::query(include_str!("postgres/changes_within.sql"))
-                .bind(after.seen.as_ref().map(feed::Snapshot::as_str))
-                .bind(after.window.as_ref().map(feed::Snapshot::as_str))
-                .bind(after.id)
-                .bind(i64::from(limit))
-                .fetch_all(conn)
-                .await?
-        };
-        let Some(last) = rows.last() else { return Err(Error::Corrupt { what: "feed" }) };
-        let now = feed::Snapshot::parse(last.try_get("now")?).ok_or(Error::Corrupt { what: "snapshot" })?;
-        if after.is_ahead_of(&now) {
-            return Err(Error::Cursor);
+        let closes_a_window = after.window.is_some();
+        let (mut events, mut next) = read_feed(conn, after, limit).await?;
+        if events.is_empty() && closes_a_window {
+            // There was nothing left of a longer answer; there may be something newer.
+            (events, next) = read_feed(conn, next, limit).await?;
         }
-        // Without an event there is one row all the same, which tells the snapshot.
-        let last_id = last.try_get::<Option<i64>, _>("id")?;
-        let is_full = last_id.is_some() && rows.len() == limit as usize;
-        let events = rows.iter().filter(|_| last_id.is_some()).map(event).collect::<Result<_>>()?;
-        let window = after.window.unwrap_or(now);
-        let next = match last_id.filter(|_| is_full) {
-            Some(id) => feed::Position { seen: after.seen, window: Some(window), id },
-            None => feed::Position { seen: Some(window), window: None, id: 0 },
-        };
         Ok(Changes { events, next: Cursor::new(next.to_string()) })
     }
 
     async fn latest(&self, conn: &mut PgConnection) -> Result<Cursor> {
-        let now: String = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(conn).await?;
-        Ok(Cursor::new(now))
+        let (now, own): (String, Option<String>) =
+            sqlx::query_as("SELECT pg_current_snapshot()::text, pg_current_xact_id_if_assigned()::text")
+                .fetch_one(conn)
+                .await?;
+        let now = feed::Snapshot::parse_from(&now, own.as_deref()).ok_or(Error::Corrupt { what: "snapshot" })?;
+        Ok(Cursor::new(now.to_string()))
     }
 
     async fn import(&self, conn: &mut PgConnection, load: &Load<'_>) -> Result<Option<Imported>> {
@@ -356,18 +335,68 @@ impl Store for Postgres {
     }
 
     async fn purge(&self, conn: &mut PgConnection, user: &UserId) -> Result<Removed> {
-        let rows = sqlx::query(include_str!("postgres/purge.sql")).bind(user.as_str()).fetch_all(conn).await?;
-        let mut removed = Removed { members: Vec::new(), transitions: 0, mentions: 0 };
-        for row in &rows {
-            // A count is never negative.
-            removed.transitions = row.try_get::<i64, _>("transitions")?.cast_unsigned();
-            removed.mentions = row.try_get::<i64, _>("mentions")?.cast_unsigned();
-            if row.try_get::<Option<&str>, _>("user_id")?.is_some() {
-                removed.members.push(member(row)?);
-            }
-        }
-        Ok(removed)
+        let mut tx = conn.begin().await?;
+        // The rows first: whoever is writing one is waited for, and the next statement sees the transition as well.
+        let rows = sqlx::query(
+            r#"
+            DELETE FROM memberships_membership
+            WHERE user_id = $1
+            RETURNING user_id, scope_type, scope_id, role, state, expires_at, version, statement_timestamp() AS read_at
+            "#,
+        )
+        .bind(user.as_str())
+        .fetch_all(&mut *tx)
+        .await?;
+        let members: Vec<_> = rows.iter().map(member).collect::<Result<_>>()?;
+        let (scope_types, scope_ids): (Vec<&str>, Vec<&str>) =
+            members.iter().map(Member::scope).map(|scope| (scope.kind().as_str(), scope.id().as_str())).unzip();
+        let (transitions, mentions): (i64, i64) = sqlx::query_as(include_str!("postgres/purge.sql"))
+            .bind(user.as_str())
+            .bind(scope_types)
+            .bind(scope_ids)
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        // A count is never negative.
+        Ok(Removed { members, transitions: transitions.cast_unsigned(), mentions: mentions.cast_unsigned() })
     }
+}
+
+/// Reads one page of the feed, and says where to go on.
+async fn read_feed(conn: &mut PgConnection, after: feed::Position, limit: u32) -> Result<(Vec<Event>, feed::Position)> {
+    let rows = if after.window.is_none() && after.seen.is_some() {
+        // Whoever has kept up finds little that is new, by its transactions.
+        sqlx::query(include_str!("postgres/changes_since.sql"))
+            .bind(after.seen.as_ref().map(feed::Snapshot::to_string))
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?
+    } else {
+        // Whoever is far behind finds almost everything new, by its ids.
+        sqlx::query(include_str!("postgres/changes_within.sql"))
+            .bind(after.seen.as_ref().map(feed::Snapshot::to_string))
+            .bind(after.window.as_ref().map(feed::Snapshot::to_string))
+            .bind(after.id)
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?
+    };
+    let Some(last) = rows.last() else { return Err(Error::Corrupt { what: "feed" }) };
+    let now = feed::Snapshot::parse_from(last.try_get("now")?, last.try_get("own")?);
+    let now = now.ok_or(Error::Corrupt { what: "snapshot" })?;
+    if after.is_ahead_of(&now) {
+        return Err(Error::Cursor);
+    }
+    // Without an event there is one row all the same, which tells the snapshot.
+    let last_id = last.try_get::<Option<i64>, _>("id")?;
+    let is_full = last_id.is_some() && rows.len() == limit as usize;
+    let events = rows.iter().filter(|_| last_id.is_some()).map(event).collect::<Result<_>>()?;
+    let window = after.window.unwrap_or(now);
+    let next = match last_id.filter(|_| is_full) {
+        Some(id) => feed::Position { seen: after.seen, window: Some(window), id },
+        None => feed::Position { seen: Some(window), window: None, id: 0 },
+    };
+    Ok((events, next))
 }
 
 /// Rows to import, column by column.
@@ -465,14 +494,14 @@ fn transition(row: &PgRow) -> Result<Transition> {
         after: standing(row, "role", "state", "expires_at")?,
         actor: actor.map_err(|_| Error::Corrupt { what: "actor" })?,
         reason: reason.map_err(|_| Error::Corrupt { what: "reason" })?,
-        at: row.try_get("changed_at")?,
+        at: time(row.try_get_unchecked("changed_at")?)?,
     })
 }
 
 fn event(row: &PgRow) -> Result<Event> {
     match row.try_get::<Option<&str>, _>("user_id")? {
         Some(_) => Ok(Event::Changed(transition(row)?)),
-        None => Ok(Event::Purged { scope: scope(row)?, at: row.try_get("changed_at")? }),
+        None => Ok(Event::Purged { scope: scope(row)?, at: time(row.try_get_unchecked("changed_at")?)? }),
     }
 }
 
@@ -493,8 +522,16 @@ fn standing(row: &PgRow, role: &str, state: &str, expires_at: &str) -> Result<St
     Ok(Standing {
         role: Role::new(row.try_get::<&str, _>(role)?).map_err(|_| Error::Corrupt { what: "role" })?,
         state: State::stored(row.try_get(state)?)?,
-        expires_at: row.try_get(expires_at)?,
+        expires_at: row.try_get_unchecked::<Option<i64>, _>(expires_at)?.map(time).transpose()?,
     })
+}
+
+/// Takes a time as the server sends it, in microseconds since 2000: its own reach further than chrono's, `infinity` above all,
+/// and there the driver's decoding panics.
+fn time(micros: i64) -> Result<DateTime<Utc>> {
+    const YEAR_2000: i64 = 946_684_800_000_000;
+    let time = micros.checked_add(YEAR_2000).and_then(DateTime::from_timestamp_micros);
+    time.ok_or(Error::Corrupt { what: "time" })
 }
 
 impl Source for PgPool {

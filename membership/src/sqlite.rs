@@ -239,7 +239,7 @@ impl Store for Sqlite {
         // One writer at a time: the order of the ids is the order of commits.
         let after: i64 = match after.position() {
             "" => 0,
-            position => position.parse().map_err(|_| Error::Cursor)?,
+            position => position.parse().ok().filter(|id| *id >= 0).ok_or(Error::Cursor)?,
         };
         // Without an event there is one row all the same, which tells the last id ever given out.
         let rows = sqlx::query(

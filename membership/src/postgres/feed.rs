@@ -36,10 +36,12 @@ impl Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.seen.as_ref().map_or("", Snapshot::as_str))?;
+        if let Some(seen) = &self.seen {
+            write!(formatter, "{seen}")?;
+        }
         match &self.window {
             None => Ok(()),
-            Some(window) => write!(formatter, "/{}/{}", window.as_str(), self.id),
+            Some(window) => write!(formatter, "/{window}/{}", self.id),
         }
     }
 }
@@ -48,9 +50,12 @@ impl fmt::Display for Position {
 /// end the caller's transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    text: String,
+    /// All before it had ended.
+    start: u64,
     /// The first transaction that had not begun.
     end: u64,
+    /// Those in between that had not ended, in order.
+    open: Vec<u64>,
 }
 
 impl Snapshot {
@@ -66,11 +71,32 @@ impl Snapshot {
             && start <= end
             && open.is_sorted()
             && open.iter().all(|id| (start..end).contains(id));
-        is_sound.then(|| Self { text: text.to_owned(), end })
+        is_sound.then_some(Self { start, end, open })
     }
 
-    pub(super) fn as_str(&self) -> &str {
-        &self.text
+    /// Parses the snapshot of a transaction that may have a number of its own, and holds it for open. The server leaves that
+    /// number out: as soon as a later transaction had ended, the asking one would pass for ended, too.
+    pub(super) fn parse_from(text: &str, own: Option<&str>) -> Option<Self> {
+        let mut snapshot = Self::parse(text)?;
+        if let Some(own) = own {
+            let own = number(own)?;
+            if (snapshot.start..snapshot.end).contains(&own) {
+                snapshot.open.push(own);
+                snapshot.open.sort_unstable();
+            }
+        }
+        Some(snapshot)
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}:", self.start, self.end)?;
+        for (index, id) in self.open.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(formatter, "{comma}{id}")?;
+        }
+        Ok(())
     }
 }
 
@@ -105,6 +131,19 @@ mod tests {
         }
         for text in ["7:9:/9:9:/1/", "+7:9:", "7:9::", "18446744073709551616:18446744073709551616:"] {
             assert_eq!(Position::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_transaction_that_asks_has_not_ended() {
+        for (text, own, expected) in [
+            ("7:9:8", None, "7:9:8"),
+            ("7:9:8", Some("7"), "7:9:7,8"),
+            ("7:9:", Some("8"), "7:9:8"),
+            ("7:7:", Some("7"), "7:7:"),
+            ("7:9:", Some("12"), "7:9:"),
+        ] {
+            assert_eq!(Snapshot::parse_from(text, own).unwrap().to_string(), expected);
         }
     }
 }

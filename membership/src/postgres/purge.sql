@@ -1,11 +1,14 @@
-WITH removed AS (
-    DELETE FROM memberships_membership
-    WHERE user_id = $1
-    RETURNING user_id, scope_type, scope_id, role, state, expires_at, version
+-- What is left of the rows of `$1` that were just deleted. Only of those: a row that somebody wrote since keeps its history.
+WITH removed AS MATERIALIZED (
+    SELECT *
+    FROM unnest($2::text[], $3::text[]) AS removed (scope_type, scope_id)
 ),
 forgotten AS (
-    DELETE FROM memberships_transition
-    WHERE user_id = $1
+    DELETE FROM memberships_transition AS transition
+    USING removed
+    WHERE transition.user_id = $1
+        AND transition.scope_type = removed.scope_type COLLATE "C"
+        AND transition.scope_id = removed.scope_id COLLATE "C"
     RETURNING id
 ),
 unnamed AS (
@@ -19,7 +22,4 @@ logged AS (
     SELECT scope_type, scope_id, 'purge', statement_timestamp()
     FROM removed
 )
-SELECT (SELECT count(*) FROM forgotten) AS transitions, (SELECT count(*) FROM unnamed) AS mentions,
-    removed.*, statement_timestamp() AS read_at
-FROM (SELECT) AS one
-LEFT JOIN removed ON true
+SELECT (SELECT count(*) FROM forgotten) AS transitions, (SELECT count(*) FROM unnamed) AS mentions
