@@ -4,8 +4,11 @@ mod audit;
 
 mod action;
 mod body;
+mod entry;
+mod filter;
 mod id;
 mod page;
+mod personal;
 mod record;
 mod record_id;
 
@@ -23,15 +26,18 @@ pub mod sqlite;
 pub mod conformance;
 
 pub use action::Action;
-pub use audit::{Audit, Receipt};
+pub use audit::{Audit, Erasure, Receipt};
 pub use body::{Audited, Body};
+pub use entry::{Digests, Entry, NewRecord};
 pub use error::{Error, Result};
-pub use id::{ActorName, EntityId, EntityType, RequestId, TraceId, UserId};
+pub use filter::{Actions, Filter};
+pub use id::{ActorName, EntityId, EntityType, IdempotencyKey, RequestId, TraceId, UserId};
 pub use memory::Memory;
 pub use page::{Page, PageRequest};
+pub use personal::{Commitment, Personal, PersonalFields, Private, StoredPrivate};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
-pub use record::{Actor, ClientAddress, Entity, Entry, Outcome, Record, RequestContext, Trust};
+pub use record::{Actor, ClientAddress, Entity, Outcome, Record, RequestContext, Trust};
 pub use record_id::RecordId;
 pub use source::Source;
 #[cfg(feature = "sqlite")]

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection, PgConnection};
 use stoa_audit::postgres::MIGRATOR;
-use stoa_audit::{Action, Actor, Audit, Entity, EntityType, Error, PageRequest, Postgres, Record, conformance};
+use stoa_audit::{Action, Actor, Audit, Entity, EntityType, Error, Filter, PageRequest, Postgres, Record, conformance};
 
 struct Harness(testkit::Postgres);
 
@@ -55,8 +55,8 @@ async fn the_database_refuses_to_change_replace_or_remove_a_record() {
     .await
     .unwrap();
     sqlx::query(
-        "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
-         VALUES ('00e3f4a9-c400-7000-8000-000000000000', '2000-12-31 12:00Z', 'a.b.v1.C/D', 'user', 'eve', 'failed', 'post', '1')",
+        "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id, leaf_hash)
+         VALUES ('00e3f4a9-c400-7000-8000-000000000000', '2000-12-31 12:00Z', 'a.b.v1.C/D', 'user', 'eve', 'failed', 'post', '1', '')",
     )
     .execute(&mut *conn)
     .await
@@ -75,7 +75,7 @@ async fn the_database_refuses_to_change_replace_or_remove_a_record() {
             "DELETE FROM audit_record_early",
             "TRUNCATE audit_record",
             "TRUNCATE audit_record_default",
-            "INSERT INTO audit_record SELECT * FROM audit_record WHERE true ON CONFLICT (at, id) DO UPDATE SET actor_id = 'eve'",
+            "INSERT INTO audit_record SELECT * FROM audit_record WHERE true ON CONFLICT (id, at) DO UPDATE SET actor_id = 'eve'",
             "MERGE INTO audit_record USING (SELECT 1) AS one ON true WHEN MATCHED THEN DELETE",
         ] {
             let mut tx = conn.begin().await.unwrap();
@@ -117,9 +117,9 @@ async fn a_row_that_breaks_the_rules_is_corrupt() {
         ($values:literal) => {
             concat!(
                 "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id,
-                     scope_type, client_ip, client_trust) VALUES (",
+                     scope_type, client_commit, client_trust, leaf_hash) VALUES (",
                 $values,
-                ")"
+                ", decode(repeat('00', 32), 'hex'))"
             )
         };
     }
@@ -177,14 +177,14 @@ async fn a_row_that_breaks_the_rules_is_corrupt() {
         ),
         (
             insert!(
-                "'00000000-03e8-7000-8000-000000000000', '1970-01-01 00:00:01Z', 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, '192.0.2.7', NULL"
+                "'00000000-03e8-7000-8000-000000000000', '1970-01-01 00:00:01Z', 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, decode(repeat('00', 32), 'hex'), NULL"
             ),
             "client",
         ),
     ] {
         let mut tx = conn.begin().await.unwrap();
         sqlx::query(statement).execute(&mut *tx).await.unwrap();
-        let error = audit.recent(&mut tx, &PageRequest::first(10)).await.unwrap_err();
+        let error = audit.list(&mut tx, &Filter::new(), &PageRequest::first(10)).await.unwrap_err();
         assert!(matches!(error, Error::Corrupt { what } if what == column), "{column}: {error:?}");
         assert!(!error.is_retryable());
     }

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection, SqliteConnection};
 use stoa_audit::sqlite::MIGRATOR;
-use stoa_audit::{Action, Actor, Audit, Entity, EntityType, Error, PageRequest, Record, Sqlite, conformance};
+use stoa_audit::{Action, Actor, Audit, Entity, EntityType, Error, Filter, PageRequest, Record, Sqlite, conformance};
 
 struct Harness(testkit::Sqlite);
 
@@ -48,7 +48,7 @@ async fn the_database_refuses_to_change_replace_or_remove_a_record() {
     let audit = Audit::new(Sqlite);
     let mut conn = database.pool().acquire().await.unwrap();
     audit.record_many(&mut conn, &[record(), record()]).await.unwrap();
-    let before = audit.recent(&mut conn, &PageRequest::first(10)).await.unwrap();
+    let before = audit.list(&mut conn, &Filter::new(), &PageRequest::first(10)).await.unwrap();
     for recursive_triggers in ["PRAGMA recursive_triggers = off", "PRAGMA recursive_triggers = on"] {
         sqlx::query(recursive_triggers).execute(&mut *conn).await.unwrap();
         for statement in [
@@ -57,12 +57,12 @@ async fn the_database_refuses_to_change_replace_or_remove_a_record() {
             "DELETE FROM audit_record",
             "DELETE FROM audit_record WHERE seq = 2",
             "INSERT OR REPLACE INTO audit_record SELECT * FROM audit_record WHERE seq = 1",
-            "REPLACE INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
-             SELECT id, at, action, actor_kind, 'eve', outcome, entity_type, entity_id FROM audit_record",
-            "REPLACE INTO audit_record (seq, id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
-             SELECT seq, randomblob(16), at, action, actor_kind, 'eve', outcome, entity_type, entity_id FROM audit_record",
-            "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
-             SELECT id, at, action, actor_kind, 'eve', outcome, entity_type, entity_id FROM audit_record WHERE true
+            "REPLACE INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id, leaf_hash)
+             SELECT id, at, action, actor_kind, 'eve', outcome, entity_type, entity_id, leaf_hash FROM audit_record",
+            "REPLACE INTO audit_record (seq, id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id, leaf_hash)
+             SELECT seq, randomblob(16), at, action, actor_kind, 'eve', outcome, entity_type, entity_id, leaf_hash FROM audit_record",
+            "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id, leaf_hash)
+             SELECT id, at, action, actor_kind, 'eve', outcome, entity_type, entity_id, leaf_hash FROM audit_record WHERE true
              ON CONFLICT DO UPDATE SET actor_id = 'eve'",
         ] {
             let mut tx = conn.begin().await.unwrap();
@@ -70,7 +70,7 @@ async fn the_database_refuses_to_change_replace_or_remove_a_record() {
             assert!(error.to_string().contains("append-only"), "{statement}: {error}");
             tx.commit().await.unwrap();
         }
-        assert_eq!(audit.recent(&mut conn, &PageRequest::first(10)).await.unwrap(), before);
+        assert_eq!(audit.list(&mut conn, &Filter::new(), &PageRequest::first(10)).await.unwrap(), before);
     }
 }
 
@@ -96,9 +96,9 @@ async fn a_row_that_breaks_the_rules_is_corrupt() {
         ($values:literal) => {
             concat!(
                 "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id,
-                     scope_type, client_ip, client_trust) VALUES (",
+                     scope_type, client_commit, client_trust, leaf_hash) VALUES (",
                 $values,
-                ")"
+                ", zeroblob(32))"
             )
         };
     }
@@ -151,14 +151,14 @@ async fn a_row_that_breaks_the_rules_is_corrupt() {
         ),
         (
             insert!(
-                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, '192.0.2.7', NULL"
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, zeroblob(32), NULL"
             ),
             "client",
         ),
     ] {
         let mut tx = conn.begin().await.unwrap();
         sqlx::query(statement).execute(&mut *tx).await.unwrap();
-        let error = audit.recent(&mut tx, &PageRequest::first(10)).await.unwrap_err();
+        let error = audit.list(&mut tx, &Filter::new(), &PageRequest::first(10)).await.unwrap_err();
         assert!(matches!(error, Error::Corrupt { what } if what == column), "{column}: {error:?}");
         assert!(!error.is_retryable());
     }
