@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod audit;
+mod audited_tx;
 
 mod action;
 mod body;
@@ -27,6 +28,7 @@ pub mod conformance;
 
 pub use action::Action;
 pub use audit::{Audit, Erasure, Receipt};
+pub use audited_tx::{AuditedTx, Commit};
 pub use body::{Audited, Body};
 pub use entry::{Digests, Entry, NewRecord};
 pub use error::{Error, Result};

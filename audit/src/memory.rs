@@ -145,7 +145,7 @@ impl Source for Database {
     }
 
     async fn commit(&self, tx: Transaction) -> Result<()> {
-        tx.commit();
+        tx.keep();
         Ok(())
     }
 }
@@ -238,7 +238,7 @@ pub struct Transaction {
 
 impl Transaction {
     /// Commits.
-    pub(crate) fn commit(self) {
+    pub(crate) fn keep(self) {
         if let View::Writing { state, .. } = self.conn.view {
             *self.conn.database.committed() = state;
         }
