@@ -3,6 +3,7 @@
 //! Implement [`Harness`] in a test and write `stoa_audit::conformance!(MyHarness::new().await);`.
 
 mod content;
+mod export;
 mod keys;
 mod listing;
 mod personal;
@@ -16,6 +17,7 @@ use crate::{
 };
 
 pub use self::content::*;
+pub use self::export::*;
 pub use self::keys::*;
 pub use self::listing::*;
 pub use self::personal::*;
@@ -68,6 +70,10 @@ macro_rules! __laws {
             pages_walk_each_record_once_newest_first
             ids_are_compared_as_bytes
             a_filter_chooses_what_it_says
+            nothing_recorded_forges_a_line_or_a_column
+            an_export_goes_on_where_it_stopped
+            a_broken_export_says_where_to_go_on
+            an_export_marks_what_was_erased
         }
     };
 }

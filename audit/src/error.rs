@@ -32,6 +32,15 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// An export could not be written.
+    #[error("the export could not be written")]
+    Sink {
+        /// The last record of the pages that were written whole; `None` if there was none.
+        after: Option<crate::RecordId>,
+        /// What the sink said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The database failed.
     #[error("the audit store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
