@@ -1,5 +1,7 @@
 //! The PostgreSQL backend.
 
+mod retention;
+
 use std::collections::{HashMap, HashSet};
 use std::slice;
 use std::sync::LazyLock;
@@ -15,6 +17,8 @@ use crate::{
     Actions, Actor, Body, ClientAddress, Commitment, Digests, Entity, EntityId, EntityType, Entry, Error, Filter,
     NewRecord, Outcome, Record, RecordId, RequestContext, Result, Source, Store, StoredPrivate, Trust, UserId,
 };
+
+pub use retention::{Partition, Pruned, ROLES, create_partition, drop_partitions_before};
 
 /// Keeps records in PostgreSQL 15 or later.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,8 +60,10 @@ macro_rules! select {
 }
 
 /// The times say nothing that the ids do not: they name the partitions to look at.
-const LIST: &str = select!(
-    r#"
+macro_rules! list {
+    () => {
+        select!(
+            r#"
     WHERE record.id >= $1 AND record.id < $2 AND record.at >= $3 AND record.at <= $4
         AND ($5::text IS NULL OR entity_type = $5 AND entity_id = $6)
         AND ($7::text IS NULL OR actor_kind = $7 AND actor_id = $8)
@@ -67,7 +73,9 @@ const LIST: &str = select!(
     ORDER BY record.id DESC
     LIMIT $14
     "#
-);
+        )
+    };
+}
 
 impl Store for Postgres {
     type Connection = PgConnection;
@@ -136,7 +144,7 @@ impl Store for Postgres {
     }
 
     async fn list(&self, conn: &mut PgConnection, filter: &Filter, before: RecordId, limit: u32) -> Result<Vec<Entry>> {
-        let rows = list(LIST, filter, before, limit).fetch_all(conn).await?;
+        let rows = list(list!(), filter, before, limit).fetch_all(conn).await?;
         rows.iter().map(entry).collect()
     }
 }
@@ -434,4 +442,52 @@ fn optional<'r, T: TryFrom<&'r str>>(row: &'r PgRow, name: &'static str) -> Resu
 
 fn corrupt<T, E>(what: &'static str, parsed: Result<T, E>) -> Result<T> {
     parsed.map_err(|_| Error::Corrupt { what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Audit;
+
+    const EXPLAIN: &str = concat!("EXPLAIN ", list!());
+
+    /// Each condition has an index, also among rows that are all alike but for it.
+    #[tokio::test]
+    async fn the_planner_has_an_index_for_every_condition() {
+        const DONE: crate::Action = crate::Action::new("test.posts.v1.PostService/CreatePost");
+        const RARE: crate::Action = crate::Action::new("test.users.v1.UserService/DeleteUser");
+        let database = testkit::postgres(&[&MIGRATOR]).await;
+        let audit = Audit::new(Postgres);
+        let mut conn = database.pool().acquire().await.unwrap();
+        let post = |id: i64| Entity::new(EntityType::from_static("post"), id);
+        let user = |id: String| Actor::user(id).unwrap();
+        let mut records: Vec<Record> = (0..3000)
+            .map(|index| {
+                Record::new(DONE, &user(format!("user-{}", index % 100)), post(index % 100)).scope(post(index % 50))
+            })
+            .collect();
+        records.push(Record::new(RARE, &user("eve".into()), post(1)).outcome(Outcome::Denied));
+        audit.record_many(&mut conn, &records).await.unwrap();
+        sqlx::query("ANALYZE audit_record").execute(&mut *conn).await.unwrap();
+        let now = Utc::now();
+        for (filter, index) in [
+            (Filter::new(), "audit_record_default_pkey"),
+            (Filter::new().since(now - chrono::TimeDelta::hours(1)).until(now), "audit_record_default_pkey"),
+            (Filter::new().entity(post(7)), "audit_record_default_entity_type_entity_id_id_idx"),
+            (Filter::new().actor(user("user-7".into())), "audit_record_default_actor_kind_actor_id_id_idx"),
+            (Filter::new().scope(post(7)), "audit_record_default_scope_type_scope_id_id_idx"),
+            (Filter::new().outcome(Outcome::Denied), "audit_record_default_outcome_id_idx"),
+            (Filter::new().actions(Actions::named(&RARE)), "audit_record_default_action_id_idx"),
+            (
+                Filter::new().actions(Actions::starting_with("test.users.").unwrap()),
+                "audit_record_default_action_id_idx",
+            ),
+        ] {
+            let lines = list(EXPLAIN, &filter, RecordId::END, 21).fetch_all(&mut *conn).await.unwrap();
+            let plan: Vec<&str> = lines.iter().map(|line| line.get(0)).collect();
+            let plan = plan.join("\n");
+            assert!(plan.contains(&format!("{index} ")), "{filter:?}\n{plan}");
+            assert!(!plan.contains("Seq Scan on audit_record"), "{filter:?}\n{plan}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The SQLite backend.
 
+mod retention;
+
 use std::slice;
 use std::sync::LazyLock;
 
@@ -14,6 +16,8 @@ use crate::{
     Actions, Actor, Body, ClientAddress, Commitment, Digests, Entity, EntityId, EntityType, Entry, Error, Filter,
     NewRecord, Outcome, Record, RecordId, RequestContext, Result, Source, Store, StoredPrivate, Trust, UserId,
 };
+
+pub use retention::prune_before;
 
 /// Keeps records in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -468,4 +472,30 @@ fn optional<'r, T: TryFrom<&'r str>>(row: &'r SqliteRow, name: &'static str) -> 
 
 fn corrupt<T, E>(what: &'static str, parsed: Result<T, E>) -> Result<T> {
     parsed.map_err(|_| Error::Corrupt { what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each condition that is written out has its index, in the order of the listing.
+    #[tokio::test]
+    async fn the_planner_has_an_index_for_every_condition() {
+        let database = testkit::sqlite(&[&MIGRATOR]).await;
+        let mut conn = database.pool().acquire().await.unwrap();
+        for (statement, index) in [
+            (concat!("EXPLAIN QUERY PLAN ", list!("entity_type = $3 AND entity_id = $4")), "audit_record_entity_idx"),
+            (concat!("EXPLAIN QUERY PLAN ", list!("actor_kind = $5 AND actor_id = $6")), "audit_record_actor_idx"),
+            (concat!("EXPLAIN QUERY PLAN ", list!("scope_type = $7 AND scope_id = $8")), "audit_record_scope_idx"),
+            (concat!("EXPLAIN QUERY PLAN ", list!("action = $9")), "audit_record_action_idx"),
+            (concat!("EXPLAIN QUERY PLAN ", list!("outcome = $11")), "audit_record_outcome_idx"),
+            (concat!("EXPLAIN QUERY PLAN ", list!("true")), "sqlite_autoindex_audit_record_1"),
+        ] {
+            let filter = Filter::new();
+            let lines = list(statement, &filter, RecordId::END, 21).fetch_all(&mut *conn).await.unwrap();
+            let plan: Vec<&str> = lines.iter().map(|line| line.get("detail")).collect();
+            assert!(plan[0].contains(index), "{plan:?}");
+            assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{plan:?}");
+        }
+    }
 }

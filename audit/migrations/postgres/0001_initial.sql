@@ -143,6 +143,9 @@ DECLARE
     end_at timestamptz := date_trunc('month', date_trunc('month', month, 'UTC') + interval '35 days', 'UTC');
     name text := 'audit_record_' || to_char(start_at AT TIME ZONE 'UTC', 'YYYYMM');
 BEGIN
+    -- In the order in which a writer takes them.
+    LOCK TABLE ONLY audit_record IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE audit_record_default IN ACCESS EXCLUSIVE MODE;
     IF to_regclass(name) IS NOT NULL THEN
         RETURN 'exists';
     END IF;
@@ -173,10 +176,12 @@ BEGIN
         from_at := to_date(right(name, 6), 'YYYYMM')::timestamp AT TIME ZONE 'UTC';
         until_at := date_trunc('month', from_at + interval '35 days', 'UTC');
         CONTINUE WHEN until_at > before;
-        EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', name);
+        -- Nothing is added to a month while it is counted, and all others are written to until it is dropped.
+        EXECUTE format('LOCK TABLE %I IN SHARE MODE', name);
         EXECUTE format('SELECT count(*) FROM %I', name) INTO records;
         EXECUTE format('DELETE FROM audit_private USING %I AS record WHERE record_id = record.id', name);
         DELETE FROM audit_idempotency AS used WHERE used.at >= from_at AND used.at < until_at;
+        LOCK TABLE ONLY audit_record IN ACCESS EXCLUSIVE MODE;
         EXECUTE format('DROP TABLE %I', name);
         INSERT INTO audit_pruned (from_at, until_at, records) VALUES (from_at, until_at, records);
         RETURN NEXT;
