@@ -1,6 +1,8 @@
 //! A record under its id: on its way into the store, and as it comes back.
 
-use crate::{Commitment, Error, Personal, Private, Record, RecordId, Result};
+use sha2::{Digest, Sha256};
+
+use crate::{Body, Commitment, Error, Personal, Private, Record, RecordId, Result};
 
 /// A record that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +13,13 @@ pub struct Entry {
     pub record: Record,
     /// What stays of it when personal data is erased.
     pub digests: Digests,
+}
+
+impl Entry {
+    /// Computes the hash of the leaf again from what was read. It is [`Digests::leaf`] unless something was changed.
+    pub fn leaf_hash(&self) -> [u8; 32] {
+        leaf_hash(self.id, &self.record, self.digests.client, self.digests.personal)
+    }
 }
 
 /// What the row of a record says about its bytes.
@@ -56,9 +65,9 @@ impl<'a> NewRecord<'a> {
             Some(Personal::Kept(of)) => Some(Private::new(Some(&of.subject), of.fields.as_str().into())),
             Some(Personal::Erased) => return Err(erased("personal data")),
         };
-        let mut new = Self { id, record, client, personal, leaf: [0; 32] };
-        new.leaf = leaf_hash(&new);
-        Ok(new)
+        let commitment = |private: &Option<Private<'_>>| private.as_ref().map(|private| private.commitment);
+        let leaf = leaf_hash(id, record, commitment(&client), commitment(&personal));
+        Ok(Self { id, record, client, personal, leaf })
     }
 
     /// Returns what the row says about its bytes.
@@ -73,8 +82,39 @@ impl<'a> NewRecord<'a> {
     }
 }
 
-/// Hashes the values that are stored, as a leaf of the Merkle log.
-fn leaf_hash(new: &NewRecord<'_>) -> [u8; 32] {
-    use sha2::Digest as _;
-    sha2::Sha256::digest(new.id.as_uuid().as_bytes()).into()
+/// Hashes the values of a row as a leaf of the Merkle log: `SHA-256(0x00 || …)` over the columns in the order of the table, each
+/// with its length, bodies by their own hash.
+fn leaf_hash(id: RecordId, record: &Record, client: Option<Commitment>, personal: Option<Commitment>) -> [u8; 32] {
+    let request = &record.request;
+    let body = |body: &Option<Body>| body.as_ref().map(|body| Sha256::digest(body.as_str().as_bytes()));
+    let (before, after) = (body(&record.before), body(&record.after));
+    let columns: [Option<&[u8]>; 19] = [
+        Some(id.as_uuid().as_bytes()),
+        Some(&id.at().timestamp_micros().to_be_bytes()),
+        Some(record.action.as_str().as_bytes()),
+        Some(record.actor.kind().as_bytes()),
+        Some(record.actor.id().as_bytes()),
+        record.impersonator.as_ref().map(|user| user.as_str().as_bytes()),
+        record.on_behalf_of.as_ref().map(|user| user.as_str().as_bytes()),
+        Some(record.outcome.as_str().as_bytes()),
+        Some(record.entity.kind().as_str().as_bytes()),
+        Some(record.entity.id().as_str().as_bytes()),
+        record.scope.as_ref().map(|scope| scope.kind().as_str().as_bytes()),
+        record.scope.as_ref().map(|scope| scope.id().as_str().as_bytes()),
+        request.request_id.as_ref().map(|id| id.as_str().as_bytes()),
+        request.trace_id.as_ref().map(|id| id.as_str().as_bytes()),
+        request.client.map(|client| client.trust.as_str().as_bytes()),
+        client.as_ref().map(|made| &made.as_bytes()[..]),
+        personal.as_ref().map(|made| &made.as_bytes()[..]),
+        before.as_ref().map(|hash| &hash[..]),
+        after.as_ref().map(|hash| &hash[..]),
+    ];
+    let mut hash = Sha256::new_with_prefix([0x00]);
+    for column in columns {
+        // One more than the length, so that nothing differs from an empty text. No column is longer than an id.
+        let length = column.map_or(0, |bytes| bytes.len() + 1);
+        hash.update(u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+        hash.update(column.unwrap_or_default());
+    }
+    hash.finalize().into()
 }

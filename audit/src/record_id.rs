@@ -30,7 +30,7 @@ impl RecordId {
 
     /// Sorts before every id that is minted at this moment or later, and after all earlier ones.
     pub(crate) fn floor(at: DateTime<Utc>) -> Self {
-        let micros = at.timestamp_micros() + i64::from(at.timestamp_subsec_nanos() % 1000 > 0);
+        let micros = at.timestamp_micros() + i64::from(!at.timestamp_subsec_nanos().is_multiple_of(1000));
         // Ids end in the year 10889, and begin in 1970.
         let micros = micros.clamp(0, ((1 << 48) - 1) * 1000);
         let uuid = *Self::at_micros(micros).as_uuid();

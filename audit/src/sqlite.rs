@@ -389,7 +389,8 @@ impl<'a> Columns<'a> {
 
 /// JSON carries no bytes.
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |four: u8| char::from_digit(four.into(), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
 fn entry(row: &SqliteRow) -> Result<Entry> {

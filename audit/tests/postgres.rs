@@ -184,7 +184,7 @@ async fn the_documented_roles_hold() {
         let mut tx = conn.begin().await.unwrap();
         match sqlx::query(statement).execute(&mut *tx).await {
             Err(error) => assert_eq!(
-                error.as_database_error().and_then(|error| error.code()).as_deref(),
+                error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(),
                 Some("42501"),
                 "{statement}: {error}"
             ),

@@ -2,7 +2,8 @@
 --
 -- Partitioned by time, so that old records can leave as a whole partition; one default partition takes what no month has been
 -- made for. `json`, not `jsonb`: bodies keep their bytes. `xid` orders records by their transactions for a reader that must
--- not miss a slow one: rows arrive nearly in its order, so a BRIN index finds them at next to no cost for the writer.
+-- not miss a slow one. Its index is a B-tree: writers notice no difference to BRIN or to none (47 to 51 us each), and the reader
+-- needs the order and a cheap look for what is new, while BRIN is only as good as the last vacuum.
 -- `leaf_hash` is computed from the values of the row; personal data is in `audit_private`, bound by the commitments.
 -- An id begins with its time, so `id DESC` is the newest first, and each index answers one question in that order.
 -- Measured on one INSERT of 35 us: `xid` costs nothing, the partition 2 us. Five CHECK constraints on the columns with few
@@ -44,7 +45,7 @@ CREATE INDEX audit_record_action_idx ON audit_record (action, id DESC);
 -- Nearly all succeeds, and is found fastest by walking the log itself.
 CREATE INDEX audit_record_outcome_idx ON audit_record (outcome, id DESC) WHERE outcome <> 'succeeded';
 
-CREATE INDEX audit_record_xid_idx ON audit_record USING brin (xid) WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX audit_record_xid_idx ON audit_record (xid, id);
 
 CREATE TABLE audit_record_default PARTITION OF audit_record DEFAULT;
 

@@ -1,4 +1,4 @@
-//! CloudEvents 1.0 around OCSF events of class 6003, API Activity.
+//! `CloudEvents` 1.0 around OCSF events of class 6003, API Activity.
 
 use super::json::{at, details, object};
 use crate::{Entry, Outcome, Personal, Result};

@@ -29,7 +29,7 @@ const HEADINGS: [&str; 22] = [
 ];
 
 pub(super) fn headings(lines: &mut String) {
-    row(lines, HEADINGS);
+    row(lines, &HEADINGS);
 }
 
 pub(super) fn line(entry: &Entry, lines: &mut String) -> Result<()> {
@@ -43,7 +43,7 @@ pub(super) fn line(entry: &Entry, lines: &mut String) -> Result<()> {
     let erased = |is_erased: bool| if is_erased { "true" } else { "false" };
     row(
         lines,
-        [
+        &[
             &id,
             &at,
             record.action.as_str(),
@@ -71,8 +71,8 @@ pub(super) fn line(entry: &Entry, lines: &mut String) -> Result<()> {
     Ok(())
 }
 
-fn row(lines: &mut String, cells: [&str; HEADINGS.len()]) {
-    for (index, cell) in cells.into_iter().enumerate() {
+fn row(lines: &mut String, cells: &[&str; HEADINGS.len()]) {
+    for (index, cell) in cells.iter().enumerate() {
         lines.push_str(if index == 0 { "\"" } else { ",\"" });
         if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
             lines.push('\'');
@@ -96,7 +96,7 @@ mod tests {
         let bad = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "a\",\"b", "a,b", "'x", "a=1"];
         cells[..bad.len()].copy_from_slice(&bad);
         let mut line = String::new();
-        row(&mut line, cells);
+        row(&mut line, &cells);
         let expected = [
             r#""'=1+1""#,
             r#""'+1""#,

@@ -172,7 +172,9 @@ fn string(out: &mut String, text: &str) {
 fn escaped(out: &mut String, character: char) {
     if is_unprintable(character) {
         // All of them are in the basic plane: four digits are enough.
-        out.push_str(&format!("\\u{:04x}", u32::from(character)));
+        let code = u32::from(character);
+        out.push_str("\\u");
+        out.extend([12, 8, 4, 0].map(|bits| char::from_digit(code >> bits & 0xf, 16).unwrap_or('0')));
     } else {
         out.push(character);
     }
