@@ -77,7 +77,7 @@ impl<'a> NewRecord<'a> {
     }
 
     /// Whether it takes more than one row.
-    pub(crate) fn is_compound(&self) -> bool {
+    pub fn is_compound(&self) -> bool {
         self.client.is_some() || self.personal.is_some() || self.record.key.is_some()
     }
 }

@@ -139,7 +139,7 @@ mod tests {
     fn a_commitment_is_the_documented_hash() {
         // printf '\x02\x00…\x0fada' | sha256sum, with the sixteen bytes 0x00 to 0x0f as salt.
         let salt = std::array::from_fn(|index| u8::try_from(index).unwrap());
-        let expected = [0x4d46a80a17a276c5e1213a2b4191f1a0_u128, 0xf2393af560f9bff72334f6391dc7092b]
+        let expected = [0x4d46_a80a_17a2_76c5_e121_3a2b_4191_f1a0_u128, 0xf239_3af5_60f9_bff7_2334_f639_1dc7_092b]
             .map(u128::to_be_bytes)
             .concat();
         assert_eq!(Commitment::of(salt, b"ada").as_bytes()[..], expected);

@@ -47,7 +47,7 @@ impl Commit for Own<'_> {
     }
 }
 
-impl<'c> Deref for Own<'c> {
+impl Deref for Own<'_> {
     type Target = sqlx::SqliteConnection;
 
     fn deref(&self) -> &sqlx::SqliteConnection {
