@@ -1,13 +1,14 @@
 //! `cargo bench -p stoa-benches`: the hot paths on an embedded file, for watching them from change to change.
 
 use std::hint::black_box;
+use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
 use stoa_audit::{Action, Actor, Audit, Entity, EntityId, EntityType, Record};
 use stoa_benches::capabilities::{self, BenchCapability};
 use stoa_jobs_runner::{Job, Jobs};
-use stoa_membership::{By, Membership, Scope, UserId};
+use stoa_membership::{By, CachedMembership, Membership, Memory, Scope, UserId, memory};
 use stoa_search::{Audience, Document, Language, Query, Search, Surface, Tag, analyzer};
 use tokio::runtime::Runtime;
 
@@ -42,6 +43,26 @@ fn is_member(criterion: &mut Criterion) {
     runtime.block_on(membership.join(&mut conn, &user, &scope, &By::user(&user))).expect("the file is there");
     criterion.bench_function("membership/is_member", |bencher| {
         bencher.iter(|| runtime.block_on(membership.is_member(&mut conn, &user, &scope)).expect("the file is there"));
+    });
+}
+
+fn cached_is_member(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let (user, scope) = (UserId::new("ada").expect("an id"), Scope::group("chess").expect("an id"));
+    let cached = CachedMembership::new(Membership::new(Memory), memory::Database::default());
+    let watcher = cached.clone();
+    runtime.spawn(async move { watcher.run_until(std::future::pending()).await });
+    criterion.bench_function("membership/is_member from the cache", |bencher| {
+        // One future for all: entering a runtime takes longer than the check.
+        bencher.iter_custom(|calls| {
+            runtime.block_on(async {
+                let started = Instant::now();
+                for _ in 0..calls {
+                    black_box(cached.is_member(black_box(&user), black_box(&scope)).await.expect("nothing fails"));
+                }
+                started.elapsed()
+            })
+        });
     });
 }
 
@@ -103,5 +124,5 @@ fn search(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, check, is_member, record, enqueue, search);
+criterion_group!(benches, check, is_member, cached_is_member, record, enqueue, search);
 criterion_main!(benches);

@@ -127,12 +127,13 @@ impl<D: Domain> Matrix<D> {
     ///
     /// Keep that text in a file, and a change of who may what is a change of a file that somebody reviews:
     ///
-    /// ```no_run
-    /// # fn matrix() -> stoa_capabilities::Matrix<Can> { unimplemented!() }
-    /// # stoa_capabilities::capabilities! { enum Can { Read = "read" } }
-    /// # let golden = "";
-    /// // let golden = include_str!("matrix.txt");
-    /// assert_eq!(matrix().diff(golden), "");
+    /// ```
+    /// # use stoa_capabilities::{Matrix, Rule};
+    /// # stoa_capabilities::capabilities! { enum Can { Read = "group.read" } }
+    /// let matrix = Matrix::new([Rule::new("member").grants([Can::Read])])?;
+    /// let golden = "member may group.read\n"; // include_str!("matrix.txt")
+    /// assert_eq!(matrix.diff(golden), "");
+    /// # Ok::<(), stoa_capabilities::Error>(())
     /// ```
     pub fn diff(&self, golden: &str) -> String {
         let current = self.to_string();

@@ -9,7 +9,12 @@ mod import;
 mod member;
 mod page;
 mod scope;
+#[cfg(feature = "serde")]
+mod text;
 mod transition;
+
+#[cfg(feature = "cache")]
+mod cache;
 
 mod error;
 mod source;
@@ -24,6 +29,8 @@ pub mod sqlite;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+#[cfg(feature = "cache")]
+pub use cache::CachedMembership;
 pub use error::{Error, Result};
 pub use filter::Filter;
 pub use history::{Changes, Cursor, Event, Purged, Transition, Verb};

@@ -82,27 +82,29 @@ impl Store for Sqlite {
     async fn find_many(&self, conn: &mut SqliteConnection, pairs: &[(UserId, Scope)]) -> Result<Vec<Option<Member>>> {
         let keys: Vec<_> =
             pairs.iter().map(|(user, scope)| [user.as_str(), scope.kind().as_str(), scope.id().as_str()]).collect();
+        // Only the rows that are there, each with its place: that of an absent one would be empty.
         let rows = sqlx::query(
             r#"
-            SELECT role, state, expires_at, version, CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS read_at
+            SELECT pair.key AS place, role, state, expires_at, version, CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS read_at
             FROM json_each($1) AS pair
-            LEFT JOIN memberships_membership AS membership
+            CROSS JOIN memberships_membership AS membership
                 ON membership.user_id = pair.value ->> 0
                 AND membership.scope_type = pair.value ->> 1
                 AND membership.scope_id = pair.value ->> 2
-            ORDER BY pair.key
             "#,
         )
         .bind(serde_json::json!(keys).to_string())
         .fetch_all(conn)
         .await?;
-        let member = |((user, scope), row): (&(UserId, Scope), &SqliteRow)| {
-            let Some(version) = row.try_get::<Option<i64>, _>("version")? else { return Ok(None) };
+        let mut members = vec![None; pairs.len()];
+        for row in &rows {
+            let place = row.try_get::<u32, _>("place")? as usize;
+            let (user, scope) = pairs[place].clone();
             let standing = standing(row, "role", "state", "expires_at")?;
             let read_at = time(row.try_get("read_at")?)?;
-            Ok(Some(Member::new(user.clone(), scope.clone(), standing, version, read_at)))
-        };
-        pairs.iter().zip(&rows).map(member).collect()
+            members[place] = Some(Member::new(user, scope, standing, row.try_get("version")?, read_at));
+        }
+        Ok(members)
     }
 
     async fn list_by_user(
@@ -279,7 +281,9 @@ impl Store for Sqlite {
             load.owner_roles.iter().map(|(scope_type, role)| [scope_type.as_str(), role.as_str()]).collect();
         let owner_roles = serde_json::json!(owner_roles).to_string();
 
-        let mut tx = conn.begin().await?;
+        // It reads before it writes: outside a transaction, a deferred one would fail at once if somebody wrote in between.
+        let mut tx =
+            if conn.is_in_transaction() { conn.begin().await? } else { conn.begin_with("BEGIN IMMEDIATE").await? };
         let owned = owned_scopes(&mut tx, &touched, &owner_roles).await?;
         let versions: Vec<i64> = sqlx::query_scalar(include_str!("sqlite/import.sql"))
             .bind(&rows)

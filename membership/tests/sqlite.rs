@@ -49,7 +49,7 @@ async fn a_commit_that_fails_on_a_bare_connection_is_an_error() {
     let mut conn = pool.acquire().await.unwrap();
     let error = membership.join(&mut conn, &ada, &chess, &By::user(&ada)).await.unwrap_err();
     assert!(matches!(error, Error::Backend(_)) && error.is_retryable(), "{error:?}");
-    drop(reader);
+    reader.rollback().await.unwrap();
     assert!(!membership.is_member(&mut conn, &ada, &chess).await.unwrap());
     assert!(membership.join(&mut conn, &ada, &chess, &By::user(&ada)).await.unwrap().is_created());
 }

@@ -13,6 +13,8 @@ capabilities::capabilities! {
         ReadPosts = "group.post.read",
         /// Write a post into it.
         CreatePost = "group.post.create",
+        /// See who was a member or is banned, and change the memberships of those below.
+        ManageMembers = "group.member.manage",
     }
 }
 
@@ -30,7 +32,8 @@ capabilities::capabilities! {
 pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
     Matrix::new([
         Rule::new("member").grants([GroupCapability::ReadPosts, GroupCapability::CreatePost]),
-        Rule::new("owner").inherits("member"),
+        Rule::new("admin").inherits("member").grants([GroupCapability::ManageMembers]),
+        Rule::new("owner").inherits("admin"),
     ])
 }
 
@@ -79,5 +82,16 @@ impl<S: membership::Store> Facts for MemberFacts<S> {
 
     async fn hold(&self, conn: &mut S::Connection, actor: &UserId, scope: &Scope) -> membership::Result<Option<Role>> {
         self.0.hold(conn, actor, scope).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who may what in a group is a file that a reviewer sees change.
+    #[test]
+    fn the_group_matrix_is_the_reviewed_one() {
+        assert_eq!(group_matrix().unwrap().diff(include_str!("access_group.txt")), "");
     }
 }

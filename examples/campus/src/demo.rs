@@ -1,7 +1,8 @@
 //! The demo campus: small, and the same every time.
 
+use chrono::{TimeDelta, Utc};
 use stoa_capabilities::{Scoped, scoped};
-use stoa_membership::{By, Grant, Role, Scope, UserId};
+use stoa_membership::{By, Grant, Reason, Role, Scope, UserId};
 use stoa_search::{Document, Surface, Tag};
 
 use crate::access;
@@ -224,8 +225,8 @@ async fn add_person<B: Backend>(app: &App<B>, tx: &mut B::Connection, person: &P
     Ok(())
 }
 
-/// Every group has an owner, a third of the campus as members, and posts by them. The staff person is in none of them, so that
-/// there is somebody who can join.
+/// Every group has an owner, an admin, a third of the campus as members, a guest, somebody who is banned, and posts by the
+/// members. The staff person is in none of them, so that there is somebody who can join.
 async fn add_group<B: Backend>(
     app: &App<B>,
     tx: &mut Scoped<'_, B::Transaction>,
@@ -241,6 +242,15 @@ async fn add_group<B: Backend>(
     for member in &members[1..] {
         let user = UserId::new(&*member.id)?;
         app.membership.join(tx, &user, &scope, &By::user(&user)).await?;
+    }
+    let (owner, admin) = (UserId::new(&*members[0].id)?, UserId::new(&*members[1].id)?);
+    app.membership.set_role(tx, &admin, &scope, &Role::new("admin")?, &By::user(&owner)).await?;
+    let mut others = people.iter().skip(1).filter(|person| !is_member(person));
+    if let (Some(guest), Some(banned)) = (others.next(), others.next()) {
+        let month = Grant::new(Role::new("member")?).until(Utc::now() + TimeDelta::days(30))?;
+        app.membership.add(tx, &UserId::new(&*guest.id)?, &scope, &month, &By::user(&owner)).await?;
+        let why = Reason::new("Sold raffle tickets in every thread")?;
+        app.membership.ban(tx, &UserId::new(&*banned.id)?, &scope, &By::user(&admin).because(why)).await?;
     }
     for (number, (title, body)) in demo.posts.iter().enumerate() {
         let author = UserId::new(&*members[number * 2 % members.len()].id)?;

@@ -81,8 +81,9 @@ impl From<stoa_membership::Error> for Error {
     fn from(error: stoa_membership::Error) -> Self {
         use stoa_membership::Error as E;
         match error {
-            E::Invalid { .. } | E::PageToken => Self::Invalid(error.to_string()),
-            E::Banned | E::LastOwner | E::NotBanned | E::NotMember => Self::Membership(error),
+            E::PageToken => Self::Malformed(error.to_string()),
+            E::Invalid { .. } => Self::Invalid(error.to_string()),
+            E::Banned | E::Conflict | E::LastOwner | E::NotBanned | E::NotMember => Self::Membership(error),
             _ => Self::internal(error),
         }
     }

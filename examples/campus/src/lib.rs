@@ -4,6 +4,7 @@ pub mod app;
 pub mod posts;
 
 pub mod groups;
+pub mod members;
 pub mod model;
 pub mod notify;
 pub mod sql;

@@ -2,7 +2,8 @@
 -- are found by their numbers, so nothing waits for them and nothing is lost. What this very transaction wrote is left out
 -- until it has committed. Materialized: an index on the ids would be walked from its beginning.
 WITH fresh AS MATERIALIZED (
-    SELECT *
+    SELECT id, user_id, scope_type, scope_id, version, verb, before_role, before_state, before_expires_at,
+        role, state, expires_at, actor, reason, changed_at
     FROM memberships_transition
     WHERE xid >= pg_snapshot_xmin($1::pg_snapshot)
         AND NOT pg_visible_in_snapshot(xid, $1::pg_snapshot)

@@ -3,7 +3,8 @@
 SELECT pg_current_snapshot()::text AS now, page.*
 FROM (SELECT) AS one
 LEFT JOIN (
-    SELECT *
+    SELECT id, user_id, scope_type, scope_id, version, verb, before_role, before_state, before_expires_at,
+        role, state, expires_at, actor, reason, changed_at
     FROM memberships_transition
     WHERE id > $3
         AND ($1::pg_snapshot IS NULL OR NOT pg_visible_in_snapshot(xid, $1::pg_snapshot))

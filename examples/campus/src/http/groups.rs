@@ -6,12 +6,12 @@ use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use stoa_membership::{Filter, PageRequest, Role, Scope, UserId};
+use stoa_membership::{Filter, Member, PageRequest, Role, Scope, UserId};
 use uuid::Uuid;
 
 use super::layout::{group_card, page, post_card};
 use super::session::{self, Session};
-use super::{Site, bare_page};
+use super::{Site, bare_page, members};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::posts::Draft;
@@ -128,16 +128,16 @@ pub(super) async fn group<B: Backend>(
     let scope = group_scope(&id)?;
     let (mut tx, viewer) = site.app.read_as(&session.user).await?;
     let group = tx.group(&id).await?.ok_or(Error::NotFound)?;
-    let role = site.app.membership.role(&mut tx, &viewer.user, &scope).await?;
-    let members = site.app.membership.count(&mut tx, &scope, &Filter::default()).await?;
-    let Some(role) = role else {
+    let own = site.app.membership.get(&mut tx, &viewer.user, &scope).await?.filter(Member::is_active);
+    let count = site.app.membership.count(&mut tx, &scope, &Filter::default()).await?;
+    let Some(own) = own else {
         return Ok(page(
             &group.name,
             Some(&viewer),
             "",
             &html! {
                 h1 { (group.name) }
-                p.lead { (group.description) " " (members) " members." }
+                p.lead { (group.description) " " (count) " members." }
                 form method="post" action={ "/groups/" (group.id) "/join" } { button { "Join this group" } }
             },
         ));
@@ -155,11 +155,11 @@ pub(super) async fn group<B: Backend>(
             div.row {
                 h1 { (group.name) }
                 form method="post" action={ "/groups/" (group.id) "/leave" } {
-                    span.badge { (role) } " "
+                    span.badge { (own.role()) } (members::until(&own)) " "
                     button.quiet { "Leave" }
                 }
             }
-            p.lead { (group.description) " " (members) " members." }
+            p.lead { (group.description) " " a href={ "/groups/" (group.id) "/members" } { (count) " members" } "." }
             form.write.card method="post" action={ "/groups/" (group.id) "/posts" } {
                 label { "Title" input name="title" required maxlength="200"; }
                 label { "Post" textarea name="body" required rows="4" maxlength="20000" {} }
@@ -230,6 +230,6 @@ pub(super) async fn post_page<B: Backend>(
 }
 
 /// A group's scope; what is no id names no group.
-fn group_scope(id: &str) -> Result<Scope> {
+pub(super) fn group_scope(id: &str) -> Result<Scope> {
     Scope::group(id).map_err(|_| Error::NotFound)
 }

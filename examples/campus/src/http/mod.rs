@@ -2,6 +2,7 @@
 
 mod groups;
 mod layout;
+mod members;
 mod operations;
 mod search;
 mod session;
@@ -51,6 +52,8 @@ pub fn router<B: Backend>(app: App<B>, is_demo: bool) -> Router {
         .route("/groups/{id}", get(groups::group::<B>))
         .route("/groups/{id}/join", post(groups::join::<B>))
         .route("/groups/{id}/leave", post(groups::leave::<B>))
+        .route("/groups/{id}/members", get(members::members::<B>).post(members::decide::<B>))
+        .route("/groups/{id}/members/history", get(members::history::<B>))
         .route("/groups/{id}/posts", post(groups::create_post::<B>))
         .route("/posts/{id}", get(groups::post_page::<B>))
         .route("/documents", get(search::document::<B>))

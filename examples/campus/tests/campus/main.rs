@@ -5,6 +5,7 @@ mod fixture;
 mod atomicity;
 mod facts;
 mod import;
+mod members;
 mod migrations;
 mod notifications;
 mod pages;
