@@ -32,6 +32,15 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A proof cannot be one: it has the wrong length, or is about a leaf or a tree that is not there.
+    #[error("the proof {problem}")]
+    ProofMalformed {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A proof does not lead to the root it was checked against: a leaf, a root or the proof is forged.
+    #[error("the proof does not lead to the root")]
+    ProofMismatch,
     /// The database failed.
     #[error("the audit store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -9,6 +9,11 @@ mod page;
 mod record;
 mod record_id;
 
+#[cfg(feature = "seal")]
+mod proof;
+#[cfg(feature = "seal")]
+mod tree;
+
 mod error;
 mod source;
 mod store;
@@ -31,9 +36,13 @@ pub use memory::Memory;
 pub use page::{Page, PageRequest};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
+#[cfg(feature = "seal")]
+pub use proof::{ProofPlan, verify_consistency, verify_inclusion};
 pub use record::{Actor, ClientAddress, Entity, Entry, Outcome, Record, RequestContext, Trust};
 pub use record_id::RecordId;
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::Store;
+#[cfg(feature = "seal")]
+pub use tree::{Frontier, Hash, Node, TreeHead};
