@@ -41,6 +41,15 @@ pub enum Error {
     /// A proof does not lead to the root it was checked against: a leaf, a root or the proof is forged.
     #[error("the proof does not lead to the root")]
     ProofMismatch,
+    /// A checkpoint is of another log than the key.
+    #[error("the checkpoint is of another log")]
+    OriginMismatch,
+    /// A signature is of another text than the note's, or made by another key under this one's name and id.
+    #[error("the note's signature does not match")]
+    SignatureMismatch,
+    /// A note holds no signature of the key.
+    #[error("the note is not signed by the key")]
+    Unsigned,
     /// The database failed.
     #[error("the audit store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -10,6 +10,10 @@ mod record;
 mod record_id;
 
 #[cfg(feature = "seal")]
+mod checkpoint;
+#[cfg(feature = "seal")]
+mod note;
+#[cfg(feature = "seal")]
 mod proof;
 #[cfg(feature = "seal")]
 mod tree;
@@ -30,9 +34,13 @@ pub mod conformance;
 pub use action::Action;
 pub use audit::{Audit, Receipt};
 pub use body::{Audited, Body};
+#[cfg(feature = "seal")]
+pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};
 pub use id::{ActorName, EntityId, EntityType, RequestId, TraceId, UserId};
 pub use memory::Memory;
+#[cfg(feature = "seal")]
+pub use note::{Origin, Signer, Verifier};
 pub use page::{Page, PageRequest};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
