@@ -9,6 +9,7 @@ mod entry;
 mod export;
 mod filter;
 mod id;
+mod leaf;
 mod page;
 mod personal;
 mod record;
