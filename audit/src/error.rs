@@ -59,6 +59,9 @@ pub enum Error {
     /// A note holds no signature of the key.
     #[error("the note is not signed by the key")]
     Unsigned,
+    /// The log in the database is not the one that was signed and published, or is signed with a key that is not known.
+    #[error("the log is not the one that was signed")]
+    Diverged,
     /// The database failed.
     #[error("the audit store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),

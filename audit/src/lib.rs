@@ -18,6 +18,8 @@ mod record_id;
 #[cfg(feature = "seal")]
 mod checkpoint;
 #[cfg(feature = "seal")]
+mod log;
+#[cfg(feature = "seal")]
 mod note;
 #[cfg(feature = "seal")]
 mod proof;
@@ -48,6 +50,11 @@ pub use error::{Error, Result};
 pub use export::{Export, Exported, Format};
 pub use filter::{Actions, Filter};
 pub use id::{ActorName, EntityId, EntityType, IdempotencyKey, RequestId, TraceId, UserId};
+#[cfg(feature = "seal")]
+pub use log::{
+    Anchor, Batch, CheckpointSink, Compared, Cursor, FileSink, InclusionProof, Log, LogStore, RecordCount, RecordState,
+    Report, Sealed, Sealer, Sealing, SignedHead, Verdict, WriterSink,
+};
 pub use memory::Memory;
 #[cfg(feature = "seal")]
 pub use note::{Origin, Signer, Verifier};
