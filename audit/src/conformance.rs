@@ -7,12 +7,13 @@ mod export;
 mod keys;
 mod listing;
 mod personal;
+mod sealing;
 mod transactions;
 
 use serde::Serialize;
 
 use crate::{
-    Action, Actor, Audit, Audited, Body, Entity, EntityId, EntityType, Entry, Filter, PageRequest, Record,
+    Action, Actor, Audit, Audited, Body, Entity, EntityId, EntityType, Entry, Filter, LogStore, PageRequest, Record,
     RequestContext, Source, Store, Trust,
 };
 
@@ -21,12 +22,13 @@ pub use self::export::*;
 pub use self::keys::*;
 pub use self::listing::*;
 pub use self::personal::*;
+pub use self::sealing::*;
 pub use self::transactions::*;
 
 /// One fresh, empty, migrated database and the store under test.
 pub trait Harness: Send + Sync {
     /// The store under test.
-    type Store: Store;
+    type Store: LogStore;
     /// Where its connections come from.
     type Source: Source<Connection = <Self::Store as Store>::Connection>;
     /// Whether two transactions can write at once. Where they cannot, the law on concurrent writers checks that they take turns.
@@ -74,6 +76,15 @@ macro_rules! __laws {
             an_export_goes_on_where_it_stopped
             a_broken_export_says_where_to_go_on
             an_export_marks_what_was_erased
+            committed_records_are_sealed_once_in_their_order
+            a_transaction_that_commits_late_is_sealed
+            many_writers_and_two_sealers_leave_no_gap
+            a_sealer_dropped_on_its_way_loses_and_doubles_nothing
+            no_checkpoint_is_lost_to_a_sink_that_fails
+            a_sealer_continues_no_log_that_it_did_not_sign
+            every_record_has_a_proof
+            a_log_is_intact_only_against_a_checkpoint_from_outside
+            an_erased_record_stays_provable
         }
     };
 }

@@ -16,15 +16,7 @@ mod record;
 mod record_id;
 
 #[cfg(feature = "seal")]
-mod checkpoint;
-#[cfg(feature = "seal")]
 mod log;
-#[cfg(feature = "seal")]
-mod note;
-#[cfg(feature = "seal")]
-mod proof;
-#[cfg(feature = "seal")]
-mod tree;
 
 mod error;
 mod source;
@@ -43,8 +35,6 @@ pub use action::Action;
 pub use audit::{Audit, Erasure, Receipt};
 pub use audited_tx::{AuditedTx, Commit};
 pub use body::{Audited, Body};
-#[cfg(feature = "seal")]
-pub use checkpoint::Checkpoint;
 pub use entry::{Digests, Entry, NewRecord};
 pub use error::{Error, Result};
 pub use export::{Export, Exported, Format};
@@ -52,23 +42,18 @@ pub use filter::{Actions, Filter};
 pub use id::{ActorName, EntityId, EntityType, IdempotencyKey, RequestId, TraceId, UserId};
 #[cfg(feature = "seal")]
 pub use log::{
-    Anchor, Batch, CheckpointSink, Compared, Cursor, FileSink, InclusionProof, Log, LogStore, RecordCount, RecordState,
-    Report, Sealed, Sealer, Sealing, SignedHead, Verdict, WriterSink,
+    Anchor, Batch, Checkpoint, CheckpointSink, Compared, Cursor, FileSink, Frontier, Hash, InclusionProof, Log,
+    LogStore, Node, Origin, ProofPlan, RecordCount, RecordState, Report, Sealed, Sealer, Sealing, SignedHead, Signer,
+    TreeHead, Verdict, Verifier, WriterSink, verify_consistency, verify_inclusion,
 };
 pub use memory::Memory;
-#[cfg(feature = "seal")]
-pub use note::{Origin, Signer, Verifier};
 pub use page::{Page, PageRequest};
 pub use personal::{Commitment, Personal, PersonalFields, Private, StoredPrivate};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
-#[cfg(feature = "seal")]
-pub use proof::{ProofPlan, verify_consistency, verify_inclusion};
 pub use record::{Actor, ClientAddress, Entity, Outcome, Record, RequestContext, Trust};
 pub use record_id::RecordId;
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::Store;
-#[cfg(feature = "seal")]
-pub use tree::{Frontier, Hash, Node, TreeHead};

@@ -1,8 +1,12 @@
 //! The Merkle log of committed records.
 
+mod checkpoint;
+mod note;
+mod proof;
 mod sealer;
 mod sink;
 mod store;
+mod tree;
 mod verify;
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,11 +14,15 @@ use std::ops::Range;
 
 use tracing::instrument;
 
-use crate::{Error, Frontier, Hash, Node, ProofPlan, RecordId, Result};
+use crate::{Error, RecordId, Result};
 
+pub use checkpoint::Checkpoint;
+pub use note::{Origin, Signer, Verifier};
+pub use proof::{ProofPlan, verify_consistency, verify_inclusion};
 pub use sealer::{Sealed, Sealer};
 pub use sink::{CheckpointSink, FileSink, WriterSink};
 pub use store::{Batch, Compared, Cursor, LogStore, RecordCount, RecordState, Sealing, SignedHead};
+pub use tree::{Frontier, Hash, Node, TreeHead};
 pub use verify::{Anchor, Report, Verdict};
 
 /// Reads the log that a [`Sealer`] has made: proofs, checkpoints, and whether all of it is still true.

@@ -75,11 +75,7 @@ pub trait LogStore: Store {
     fn forged_private(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Option<Uuid>>> + Send;
 
     /// Counts the records, all and those that the cursor has passed.
-    fn count(
-        &self,
-        conn: &mut Self::Connection,
-        cursor: &Cursor,
-    ) -> impl Future<Output = Result<RecordCount>> + Send;
+    fn count(&self, conn: &mut Self::Connection, cursor: &Cursor) -> impl Future<Output = Result<RecordCount>> + Send;
 
     /// Finds the first record that the cursor has passed and that has no leaf for its place.
     fn unlogged(

@@ -6,8 +6,8 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::store::{Compared, LogStore, RecordState, Sealing, SignedHead};
 use super::is_stored;
+use super::store::{Compared, LogStore, RecordState, Sealing, SignedHead};
 use crate::{Checkpoint, Error, Frontier, Hash, Node, RecordId, Result, TreeHead, Verifier};
 
 /// A checkpoint from outside the database, and the key that signed it.
@@ -297,6 +297,9 @@ impl<'a, S: LogStore> Walk<'a, S> {
     fn signatures(&self, latest: Option<&Sealing>) -> Option<Verdict> {
         let Anchor { verifier, checkpoint } = self.anchor?;
         let size = self.frontier.size();
+        if checkpoint.head.size == 0 && checkpoint.head.root != Hash::EMPTY {
+            return Some(Verdict::Rewritten { after: 0 });
+        }
         if checkpoint.head.size > size {
             return Some(Verdict::Truncated { signed: checkpoint.head.size, found: size });
         }

@@ -16,10 +16,11 @@ use crate::{
 
 impl LogStore for Postgres {
     async fn lock_log(&self, conn: &mut PgConnection) -> Result<Option<Option<Sealing>>> {
-        let is_ours: bool =
-            sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended('stoa_audit ' || current_schema(), 0))")
-                .fetch_one(&mut *conn)
-                .await?;
+        let is_ours: bool = sqlx::query_scalar(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended('stoa_audit ' || current_schema(), 0))",
+        )
+        .fetch_one(&mut *conn)
+        .await?;
         if !is_ours {
             return Ok(None);
         }
@@ -279,7 +280,9 @@ impl Snapshot {
     /// at again. First those that were restored and have numbers which are still to be given out here.
     fn resume(&self, after: Option<&Cursor>) -> Cursor {
         match after {
-            Some(cursor) if cursor.cluster == self.cluster && (cursor.is_restoring || cursor.place < self.xmax) => *cursor,
+            Some(cursor) if cursor.cluster == self.cluster && (cursor.is_restoring || cursor.place < self.xmax) => {
+                *cursor
+            }
             _ => Cursor { cluster: self.cluster, is_restoring: true, ..START },
         }
     }

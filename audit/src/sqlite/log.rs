@@ -43,12 +43,10 @@ impl LogStore for Sqlite {
         .bind(limit)
         .execute(&mut *conn)
         .await?;
-        let rows = sqlx::query(
-            "SELECT place, leaf_hash FROM audit_leaf WHERE leaf_index >= $1 ORDER BY leaf_index",
-        )
-        .bind(as_signed(first))
-        .fetch_all(conn)
-        .await?;
+        let rows = sqlx::query("SELECT place, leaf_hash FROM audit_leaf WHERE leaf_index >= $1 ORDER BY leaf_index")
+            .bind(as_signed(first))
+            .fetch_all(conn)
+            .await?;
         let leaves = rows.iter().map(|row| hash(row, "leaf_hash")).collect::<Result<_>>()?;
         let last = rows.last().map(|row| row.try_get("place")).transpose()?;
         Ok(Batch { leaves, cursor: cursor(last.unwrap_or(place)) })
@@ -234,8 +232,7 @@ impl LogStore for Sqlite {
     }
 
     async fn pruned(&self, conn: &mut SqliteConnection) -> Result<Vec<Range<DateTime<Utc>>>> {
-        let until: Option<i64> =
-            sqlx::query_scalar("SELECT max(until_at) FROM audit_pruned").fetch_one(conn).await?;
+        let until: Option<i64> = sqlx::query_scalar("SELECT max(until_at) FROM audit_pruned").fetch_one(conn).await?;
         let until = until.and_then(DateTime::from_timestamp_micros);
         Ok(until.map(|until| DateTime::<Utc>::MIN_UTC..until).into_iter().collect())
     }

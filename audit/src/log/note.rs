@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
-use crate::tree::hex_digit;
+use crate::log::tree::hex_digit;
 use crate::{Error, Result};
 
 /// Names a log, and the keys that sign for it: best a URL without its scheme, such as `example.com/audit`.

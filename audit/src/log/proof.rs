@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::tree::set_bits;
+use crate::log::tree::set_bits;
 use crate::{Error, Hash, Node, Result, TreeHead};
 
 /// Which complete subtrees a proof is made of, and how.
@@ -233,7 +233,7 @@ mod tests {
 
     use super::*;
     use crate::Frontier;
-    use crate::tree::tests::{REFERENCE_LEAVES, REFERENCE_ROOTS, leaves, naive_root};
+    use crate::log::tree::tests::{REFERENCE_LEAVES, REFERENCE_ROOTS, leaves, naive_root};
 
     /// A tree with the hashes of all its complete subtrees and its head at every size.
     struct Tree {

@@ -1,6 +1,6 @@
 //! Checkpoints: what a log says about itself under its signature (<https://c2sp.org/tlog-checkpoint>).
 
-use crate::note::{decode, encode};
+use crate::log::note::{decode, encode};
 use crate::{Error, Hash, Origin, Result, Signer, TreeHead, Verifier};
 
 /// What a log says about itself: its name, and its tree as it stands.
