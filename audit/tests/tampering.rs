@@ -1,6 +1,6 @@
 //! What somebody does who owns the database: every change is found, and the record named.
 
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::{PgConnection, SqliteConnection};
 use stoa_audit::{
     Action, Actor, Anchor, Audit, Entity, EntityType, Log, LogStore, Origin, Postgres, Record, RequestContext, Sealer,
     Signer, Source, Sqlite, Store, Trust, Verdict, WriterSink, postgres, sqlite,

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sqlx::{PgPool, SqlitePool};
-use stoa_audit::{Anchor, Log, LogStore, Postgres, Report, Source, Sqlite, Verdict, Verifier};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use stoa_audit::{Anchor, Log, Postgres, Report, Sqlite, Verdict, Verifier};
 
 /// Verifies the audit log in a database.
 #[derive(Parser)]
@@ -81,19 +81,13 @@ fn anchor(file: &Path, key: &Verifier) -> Result<Anchor, Box<dyn Error + Send + 
 
 async fn verify(database: &str, anchor: Option<&Anchor>) -> Result<Report, Box<dyn Error + Send + Sync>> {
     if database.starts_with("sqlite:") {
-        report(Sqlite, SqlitePool::connect(database).await?, anchor).await
+        let mut conn = SqliteConnection::connect(database).await?;
+        Ok(Log::new(Sqlite).verify(&mut *conn.begin().await?, anchor).await?)
     } else {
-        report(Postgres, PgPool::connect(database).await?, anchor).await
+        let mut conn = PgConnection::connect(database).await?;
+        let mut tx = conn.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        Ok(Log::new(Postgres).verify(&mut tx, anchor).await?)
     }
-}
-
-async fn report<S, P>(store: S, source: P, anchor: Option<&Anchor>) -> Result<Report, Box<dyn Error + Send + Sync>>
-where
-    S: LogStore,
-    P: Source<Connection = S::Connection>,
-{
-    let mut tx = source.begin_snapshot().await?;
-    Ok(Log::new(store).verify(&mut tx, anchor).await?)
 }
 
 /// An error and its causes, some of which come from the database.
