@@ -139,7 +139,7 @@ async fn a_pruned_record_is_told_from_a_deleted_one_on_sqlite() {
 /// 64 writers while a sealer seals: 10,000 records each where `STOA_TEST_FULL` asks for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_writers_leave_no_gap() {
-    let each = if std::env::var_os("STOA_TEST_FULL").is_some() { 10_000 } else { 100 };
+    let each: u64 = if std::env::var_os("STOA_TEST_FULL").is_some() { 10_000 } else { 100 };
     let database = testkit::postgres(&[&MIGRATOR]).await;
     let pool = database.pool();
     let mut writers = tokio::task::JoinSet::new();
@@ -151,7 +151,7 @@ async fn sixty_four_writers_leave_no_gap() {
             }
         });
     }
-    let size = 64 * each as u64;
+    let size = 64 * each;
     tokio::join!(writers.join_all(), seal(Postgres, pool, size));
     let mut conn = pool.acquire().await.unwrap();
     let (mut next, page) = (0, 10_000);

@@ -137,7 +137,10 @@ where
 
     async fn seal_batch(&mut self) -> Result<(u64, u64)> {
         let mut tx = self.source.begin().await?;
-        let Some(latest) = self.store.lock_log(&mut tx).await? else { return Ok((0, 0)) };
+        if !self.store.lock_log(&mut tx).await? {
+            return Ok((0, 0));
+        }
+        let latest = self.store.latest(&mut tx).await?;
         let mut frontier = self.continued(latest.as_ref())?;
         let first = frontier.size();
         let cursor = match &self.seen {

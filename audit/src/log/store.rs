@@ -15,9 +15,8 @@ use crate::{Hash, Node, RecordId, Result, Store, TreeHead};
 /// * A record that is committed is sealed once, however late its transaction commits; one that is not committed never is.
 /// * Memory stays bounded, whatever the log's size.
 pub trait LogStore: Store {
-    /// Takes the log until the transaction ends and returns where it stands. `None`: another sealer has it, and this one
-    /// does not wait.
-    fn lock_log(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Option<Option<Sealing>>>> + Send;
+    /// Takes the log until the transaction ends. `false`: another sealer has it, and this one does not wait.
+    fn lock_log(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<bool>> + Send;
 
     /// Makes leaves, the first of which has this index, of up to `limit` records that the cursor has not passed, in the order of
     /// the log.

@@ -1,7 +1,9 @@
 //! Verification: every record against the log, and the log against what was signed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::slice;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -284,9 +286,17 @@ impl<'a, S: LogStore> Walk<'a, S> {
 
     /// Whether the nodes that proofs are made of are those of the tree.
     async fn has_stored(&self, conn: &mut S::Connection, nodes: &[(Node, Hash)]) -> Result<bool> {
-        for (node, hash) in nodes {
-            let stored = self.store.nodes(conn, node.level, &[node.index..node.index + 1]).await?;
-            if stored != [(*node, *hash)] {
+        let mut levels: BTreeMap<u8, Vec<(Node, Hash)>> = BTreeMap::new();
+        for node in nodes {
+            levels.entry(node.0.level).or_default().push(*node);
+        }
+        for (level, expected) in levels {
+            // Those of one level lie side by side.
+            let first = expected[0].0.index;
+            let range = first..first + expected.len() as u64;
+            let mut stored = self.store.nodes(conn, level, slice::from_ref(&range)).await?;
+            stored.sort_unstable();
+            if stored != expected {
                 return Ok(false);
             }
         }

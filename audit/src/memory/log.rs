@@ -21,9 +21,9 @@ pub(super) struct LogState {
 }
 
 impl LogStore for Memory {
-    async fn lock_log(&self, conn: &mut Connection) -> Result<Option<Option<Sealing>>> {
+    async fn lock_log(&self, _: &mut Connection) -> Result<bool> {
         // A transaction that writes has the only lock there is.
-        Ok(Some(self.latest(conn).await?))
+        Ok(true)
     }
 
     async fn append_leaves(

@@ -15,16 +15,13 @@ use crate::{
 };
 
 impl LogStore for Postgres {
-    async fn lock_log(&self, conn: &mut PgConnection) -> Result<Option<Option<Sealing>>> {
-        let is_ours: bool = sqlx::query_scalar(
+    async fn lock_log(&self, conn: &mut PgConnection) -> Result<bool> {
+        let is_ours = sqlx::query_scalar(
             "SELECT pg_try_advisory_xact_lock(hashtextextended('stoa_audit ' || current_schema(), 0))",
         )
-        .fetch_one(&mut *conn)
+        .fetch_one(conn)
         .await?;
-        if !is_ours {
-            return Ok(None);
-        }
-        Ok(Some(self.latest(conn).await?))
+        Ok(is_ours)
     }
 
     async fn append_leaves(
