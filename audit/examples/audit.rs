@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sqlx::sqlite::SqlitePoolOptions;
-use stoa_audit::{Action, Actor, Audit, Audited, Entity, EntityType, PageRequest, Record, Sqlite, UserId};
+use stoa_audit::{Action, Actor, Audit, Audited, Entity, EntityType, Filter, PageRequest, Record, Sqlite, UserId};
 
 const GROUP_RENAMED: Action = Action::new("bits.groups.v1.GroupService/RenameGroup");
 const GROUP: EntityType = EntityType::from_static("group");
@@ -42,7 +42,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("recorded as {} at {}", receipt.id(), receipt.id().at());
 
     let mut conn = pool.acquire().await?;
-    for entry in audit.by_entity(&mut conn, &Entity::new(GROUP, 1), &PageRequest::first(10)).await?.items {
+    let of_group = Filter::new().entity(Entity::new(GROUP, 1));
+    for entry in audit.list(&mut conn, &of_group, &PageRequest::first(10)).await?.items {
         let text = |body: &Option<stoa_audit::Body>| body.as_ref().map_or("-".into(), ToString::to_string);
         let record = &entry.record;
         println!("{} did {}: {} -> {}", record.actor, record.action, text(&record.before), text(&record.after));

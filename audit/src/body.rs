@@ -30,6 +30,10 @@ pub trait Audited: Serialize {
     /// The top-level fields that may reach a record, under the names they serialize to. A listed field goes with all it
     /// holds; a name that the value does not have is no error.
     const FIELDS: &'static [&'static str];
+
+    /// The top-level fields that are personal data, for [`Record::personal`](crate::Record::personal): they are kept apart from
+    /// the record and can be erased. Name none of them in [`FIELDS`](Self::FIELDS) as well.
+    const PERSONAL: &'static [&'static str] = &[];
 }
 
 /// One JSON object, kept and given back byte for byte: order of keys, large integers, `1.0` beside `1`.
@@ -48,12 +52,19 @@ impl Body {
     /// [`Error::BodyTooLarge`], [`Error::BodyTooDeep`], or [`Error::BodyUnserializable`] if it is neither struct nor map or its
     /// `Serialize` fails; what that said is dropped, for it might quote a field that is not listed.
     pub fn of<T: Audited>(value: &T) -> Result<Self> {
+        Self::listed(value, T::FIELDS)
+    }
+
+    /// Serializes the personal fields of a struct or a map.
+    pub(crate) fn personal_of<T: Audited>(value: &T) -> Result<Self> {
+        Self::listed(value, T::PERSONAL)
+    }
+
+    fn listed<T: Audited>(value: &T, fields: &'static [&'static str]) -> Result<Self> {
         let mut json = serde_json::Serializer::new(Bounded(Vec::new()));
-        value.serialize(Listed { fields: T::FIELDS, inner: &mut json }).map_err(|error| {
-            match error.io_error_kind() {
-                Some(_) => Error::BodyTooLarge,
-                None => Error::BodyUnserializable,
-            }
+        value.serialize(Listed { fields, inner: &mut json }).map_err(|error| match error.io_error_kind() {
+            Some(_) => Error::BodyTooLarge,
+            None => Error::BodyUnserializable,
         })?;
         let text = String::from_utf8(json.into_inner().0).map_err(|_| Error::BodyUnserializable)?;
         if depth(&text) > Self::MAX_DEPTH {
@@ -65,6 +76,16 @@ impl Body {
     /// Takes a body as a backend read it. Nothing is checked: what comes from elsewhere goes through [`of`](Self::of).
     pub fn from_stored(text: String) -> Self {
         Self(text)
+    }
+
+    /// Keeps on either side what the other one does not have, in the bytes of [`of`](Self::of).
+    pub(crate) fn diff(before: &Self, after: &Self) -> (Self, Self) {
+        let (old, new) = (members(&before.0), members(&after.0));
+        let only = |these: &[&str], those: &[&str]| {
+            let changed: Vec<&str> = these.iter().copied().filter(|member| !those.contains(member)).collect();
+            Self(format!("{{{}}}", changed.join(",")))
+        };
+        (only(&old, &new), only(&new, &old))
     }
 
     /// Returns the JSON text.
@@ -119,6 +140,29 @@ fn depth(json: &str) -> usize {
         }
     }
     deepest
+}
+
+/// Cuts a JSON object, as [`Body::of`] writes it, into the texts of its members.
+fn members(json: &str) -> Vec<&str> {
+    let (mut members, mut depth, mut in_string, mut escaped, mut start) = (Vec::new(), 0_usize, false, false, 1);
+    for (at, byte) in json.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' if depth == 1 => {
+                members.push(&json[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    let last = &json[start..json.len() - 1];
+    members.extend((!last.is_empty()).then_some(last));
+    members
 }
 
 /// Lets the listed fields of an object through to the inner serializer, and nothing else.
@@ -330,6 +374,32 @@ mod tests {
         assert!(matches!(Body::of(&Plain([1])), Err(Error::BodyUnserializable)));
         assert!(matches!(Body::of(&Plain(Some(1))), Err(Error::BodyUnserializable)));
         assert!(matches!(Body::of(&Plain(None::<u8>)), Err(Error::BodyUnserializable)));
+    }
+
+    #[test]
+    fn a_difference_is_cut_between_members_only() {
+        let body = |text: &str| Body(text.into());
+        for (before, after, old, new) in [
+            (r#"{}"#, r#"{}"#, "{}", "{}"),
+            (r#"{"a":1,"b":2}"#, r#"{"a":1,"b":2}"#, "{}", "{}"),
+            (r#"{"a":1,"b":1}"#, r#"{"a":1.0,"b":1}"#, r#"{"a":1}"#, r#"{"a":1.0}"#),
+            (
+                r#"{"a":",\"b\":2","c":[1,2]}"#,
+                r#"{"a":",\"b\":3","c":[1,3]}"#,
+                r#"{"a":",\"b\":2","c":[1,2]}"#,
+                r#"{"a":",\"b\":3","c":[1,3]}"#,
+            ),
+            (
+                r#"{"a":{"x":1,"y":2},"z":0}"#,
+                r#"{"a":{"x":1,"y":3},"z":0}"#,
+                r#"{"a":{"x":1,"y":2}}"#,
+                r#"{"a":{"x":1,"y":3}}"#,
+            ),
+            (r#"{"z":0}"#, r#"{"new":"\\","z":0}"#, "{}", r#"{"new":"\\"}"#),
+            (r#"{"gone":"]}","z":0}"#, r#"{"z":0}"#, r#"{"gone":"]}"}"#, "{}"),
+        ] {
+            assert_eq!(Body::diff(&body(before), &body(after)), (body(old), body(new)));
+        }
     }
 
     #[test]

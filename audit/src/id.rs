@@ -90,6 +90,13 @@ text_id!(
     TraceId, "trace id"
 );
 
+text_id!(
+    /// What the host calls one attempt to do something, however often it is tried: a message's id, a form's token.
+    ///
+    /// It counts among the records of one actor and one action, so that nobody can use up the keys of another.
+    IdempotencyKey, "idempotency key"
+);
+
 impl From<i64> for EntityId {
     fn from(id: i64) -> Self {
         Self(id.to_string())
@@ -184,7 +191,7 @@ fn reject(text: &str) -> Option<&'static str> {
 
 /// Control characters (CR, LF, NUL, ESC and the C1 set), the two line separators of Unicode, and the marks that let a text
 /// print in another order than it is stored.
-fn is_unprintable(character: char) -> bool {
+pub(crate) fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,13 +1,22 @@
 #![doc = include_str!("../README.md")]
 
 mod audit;
+mod audited_tx;
 
 mod action;
 mod body;
+mod entry;
+mod export;
+mod filter;
 mod id;
+mod leaf;
 mod page;
+mod personal;
 mod record;
 mod record_id;
+
+#[cfg(feature = "seal")]
+mod log;
 
 mod error;
 mod source;
@@ -23,15 +32,26 @@ pub mod sqlite;
 pub mod conformance;
 
 pub use action::Action;
-pub use audit::{Audit, Receipt};
+pub use audit::{Audit, Erasure, Receipt};
+pub use audited_tx::{AuditedTx, Commit};
 pub use body::{Audited, Body};
+pub use entry::{Digests, Entry, NewRecord};
 pub use error::{Error, Result};
-pub use id::{ActorName, EntityId, EntityType, RequestId, TraceId, UserId};
+pub use export::{Export, Exported, Format};
+pub use filter::{Actions, Filter};
+pub use id::{ActorName, EntityId, EntityType, IdempotencyKey, RequestId, TraceId, UserId};
+#[cfg(feature = "seal")]
+pub use log::{
+    Anchor, Batch, Checkpoint, CheckpointSink, Compared, Cursor, FileSink, Frontier, Hash, InclusionProof, Log,
+    LogStore, Node, Origin, ProofPlan, RecordCount, RecordState, Report, Sealed, Sealer, Sealing, SignedHead, Signer,
+    TreeHead, Verdict, Verifier, WriterSink, verify_consistency, verify_inclusion,
+};
 pub use memory::Memory;
 pub use page::{Page, PageRequest};
+pub use personal::{Commitment, Personal, PersonalFields, Private, StoredPrivate};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
-pub use record::{Actor, ClientAddress, Entity, Entry, Outcome, Record, RequestContext, Trust};
+pub use record::{Actor, ClientAddress, Entity, Outcome, Record, RequestContext, Trust};
 pub use record_id::RecordId;
 pub use source::Source;
 #[cfg(feature = "sqlite")]

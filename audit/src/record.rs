@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::{
-    Action, ActorName, Audited, Body, EntityId, EntityType, Error, RecordId, RequestId, Result, TraceId, UserId,
+    Action, ActorName, Audited, Body, EntityId, EntityType, Error, IdempotencyKey, Personal, PersonalFields, RequestId,
+    Result, TraceId, UserId,
 };
 
 /// What is to be recorded.
@@ -31,6 +32,10 @@ pub struct Record {
     pub before: Option<Body>,
     /// The listed fields of the entity after.
     pub after: Option<Body>,
+    /// Personal data, kept apart from the record.
+    pub personal: Option<Personal<PersonalFields>>,
+    /// Names the attempt, so that it is recorded once. It is not part of what is read back.
+    pub key: Option<IdempotencyKey>,
 }
 
 impl Record {
@@ -47,7 +52,16 @@ impl Record {
             request: RequestContext::default(),
             before: None,
             after: None,
+            personal: None,
+            key: None,
         }
+    }
+
+    /// Names the attempt: a second record of this actor and action under the same key is not written.
+    #[must_use]
+    pub fn once(mut self, key: IdempotencyKey) -> Self {
+        self.key = Some(key);
+        self
     }
 
     /// Names the person who acted under the actor's name.
@@ -102,15 +116,48 @@ impl Record {
         self.after = Some(Body::of(entity)?);
         Ok(self)
     }
-}
 
-/// A record that was written, with its id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Names the record and carries its time: [`RecordId::at`].
-    pub id: RecordId,
-    /// What was recorded.
-    pub record: Record,
+    /// Keeps the listed fields that changed, as they were before and as they are afterwards, in their own bytes.
+    ///
+    /// A field that only one side has is on that side. Nothing changed: both sides are `{}`.
+    ///
+    /// # Errors
+    /// As [`Body::of`].
+    pub fn diff<T: Audited>(mut self, before: &T, after: &T) -> Result<Self> {
+        let (before, after) = Body::diff(&Body::of(before)?, &Body::of(after)?);
+        (self.before, self.after) = (Some(before), Some(after));
+        Ok(self)
+    }
+
+    /// Keeps the fields listed in [`Audited::PERSONAL`], in a place from which [`Audit::erase`](crate::Audit::erase) removes what
+    /// belongs to this person.
+    ///
+    /// # Errors
+    /// As [`Body::of`].
+    pub fn personal<T: Audited>(mut self, subject: UserId, entity: &T) -> Result<Self> {
+        self.personal = Some(Personal::Kept(PersonalFields { subject, fields: Body::personal_of(entity)? }));
+        Ok(self)
+    }
+
+    /// Returns what the row of a record holds: personal data marked as erased, and no key.
+    pub(crate) fn without_personal(&self) -> Self {
+        let mut row = Self { key: None, ..self.clone() };
+        row.personal = row.personal.map(|_| Personal::Erased);
+        if let Some(client) = &mut row.request.client {
+            client.ip = Personal::Erased;
+        }
+        row
+    }
+
+    /// Returns the person at the client's address: who acts under another's name before that one, and for a program the person
+    /// on whose behalf it acts.
+    pub(crate) fn client_subject(&self) -> Option<&UserId> {
+        let acting = match &self.actor {
+            Actor::User(id) => Some(id),
+            Actor::Service(_) | Actor::System(_) => self.on_behalf_of.as_ref(),
+        };
+        self.impersonator.as_ref().or(acting)
+    }
 }
 
 /// Who acts.
@@ -268,16 +315,19 @@ impl RequestContext {
     /// Sets where the client seems to be.
     #[must_use]
     pub fn client(mut self, ip: IpAddr, trust: Trust) -> Self {
-        self.client = Some(ClientAddress { ip, trust });
+        self.client = Some(ClientAddress { ip: Personal::Kept(ip), trust });
         self
     }
 }
 
 /// A client's address and how far to believe it. This crate reads no headers: the host knows its proxies.
+///
+/// An address is personal data of whoever sits there: it is always kept apart from the record, and erased with that person
+/// (the impersonator, else the acting user, else the person on whose behalf a program acts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress {
     /// The address.
-    pub ip: IpAddr,
+    pub ip: Personal<IpAddr>,
     /// How far to believe it.
     pub trust: Trust,
 }

@@ -28,6 +28,15 @@ impl RecordId {
         Self::at_micros(successor(last, now))
     }
 
+    /// Sorts before every id that is minted at this moment or later, and after all earlier ones.
+    pub(crate) fn floor(at: DateTime<Utc>) -> Self {
+        let micros = at.timestamp_micros() + i64::from(!at.timestamp_subsec_nanos().is_multiple_of(1000));
+        // Ids end in the year 10889, and begin in 1970.
+        let micros = micros.clamp(0, ((1 << 48) - 1) * 1000);
+        let uuid = *Self::at_micros(micros).as_uuid();
+        Self(Uuid::from_u64_pair(uuid.as_u64_pair().0, 1 << 63))
+    }
+
     /// Returns the moment at which the id was minted, in whole microseconds.
     pub fn at(self) -> DateTime<Utc> {
         // 48 bits of milliseconds stay far below the years chrono can hold.
@@ -124,6 +133,17 @@ mod tests {
         assert_eq!(successor(100, 101), 101);
         assert_eq!(successor(100_000_000, 5), 5);
         assert_eq!(successor(i64::MIN, 5), 5);
+    }
+
+    #[test]
+    fn a_floor_lies_between_the_microseconds() {
+        let at = |nanos| DateTime::from_timestamp(1_763_683_453, nanos).unwrap();
+        let earlier = RecordId::at_micros(1_763_683_453_000_006);
+        let later = RecordId::at_micros(1_763_683_453_000_007);
+        assert!(earlier < RecordId::floor(at(6_001)) && RecordId::floor(at(7_000)) <= later);
+        assert_eq!(RecordId::floor(at(6_001)), RecordId::floor(at(7_000)));
+        assert!(RecordId::floor(DateTime::<Utc>::MIN_UTC) <= RecordId::at_micros(0));
+        assert!(RecordId::floor(DateTime::<Utc>::MAX_UTC) > later);
     }
 
     #[test]

@@ -4,32 +4,36 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use stoa_audit::{
-    Action, Actor, ActorName, Body, Entity, EntityId, EntityType, Entry, Memory, Outcome, Postgres, Record, RecordId,
-    RequestContext, RequestId, Result, Source, Sqlite, Store, Trust, UserId, memory,
+    Action, Actions, Actor, ActorName, Body, Entity, EntityId, EntityType, Filter, IdempotencyKey, Memory, NewRecord,
+    Outcome, Personal, PersonalFields, Postgres, Record, RecordId, RequestContext, RequestId, Result, Source, Sqlite,
+    Store, Trust, UserId, memory,
 };
 
 const ENTITIES: [(&str, &str); 4] = [("post", "1"), ("post", "A"), ("post", "a"), ("group", "a")];
+
+static ACTIONS: [Action; 3] = [
+    Action::new("test.posts.v1.PostService/Touch"),
+    Action::new("test.posts.v1.PostService/TouchAll"),
+    Action::new("test.users.v1.UserService/Touch"),
+];
 
 #[derive(Clone, Debug)]
 enum Operation {
     Append(Record),
     AppendMany(Vec<Record>),
-    /// Two records under one id, or an id that an earlier transaction may have used.
+    /// An id that an earlier operation may have used.
     AppendTaken(Record),
     Find(Index),
-    ListByEntity {
-        entity: usize,
-        before: Index,
-        limit: u32,
+    Erase {
+        subject: UserId,
+        record: Record,
     },
-    ListRecent {
+    List {
+        filter: Filter,
         before: Index,
         limit: u32,
     },
 }
-
-/// One transaction and whether it commits.
-type Transaction = (Vec<Operation>, bool);
 
 fn entity() -> impl Strategy<Value = Entity> {
     prop::sample::select(&ENTITIES[..]).prop_map(named)
@@ -72,11 +76,14 @@ fn record() -> impl Strategy<Value = Record> {
     let people = (prop::option::of(text()), prop::option::of(text()));
     let request = (prop::option::of(text()), prop::option::of((any::<std::net::IpAddr>(), trust)));
     let (entities, bodies) = ((entity(), prop::option::of(entity())), (body(), body()));
-    (actor(), entities, people, request, outcome, bodies).prop_map(
-        |(actor, (entity, scope), (impersonator, on_behalf_of), (request_id, client), outcome, (before, after))| {
-            const ACTION: Action = Action::new("test.posts.v1.PostService/Touch");
+    let actor = prop_oneof![actor(), short().prop_map(Actor::User)];
+    let done = (prop::sample::select(&ACTIONS[..]), outcome, prop::option::weighted(0.3, "[kK]"));
+    let personal = prop::option::of((short(), body()));
+    (actor, entities, people, request, done, (bodies, personal)).prop_map(
+        |(actor, (entity, scope), (impersonator, on_behalf_of), (request_id, client), done, (bodies, personal))| {
+            let ((action, outcome, key), (before, after)) = (done, bodies);
             let user = |id: String| UserId::new(id).unwrap();
-            let mut record = Record::new(ACTION, &actor, entity).outcome(outcome);
+            let mut record = Record::new(action, &actor, entity).outcome(outcome);
             record.impersonator = impersonator.map(user);
             record.on_behalf_of = on_behalf_of.map(user);
             record.scope = scope;
@@ -88,7 +95,36 @@ fn record() -> impl Strategy<Value = Record> {
             };
             record.before = before;
             record.after = after;
+            record.key = key.map(|key| IdempotencyKey::new(key).unwrap());
+            record.personal = personal
+                .and_then(|(subject, fields)| fields.map(|fields| Personal::Kept(PersonalFields { subject, fields })));
             record
+        },
+    )
+}
+
+/// Ids that meet each other.
+fn short() -> impl Strategy<Value = UserId> {
+    "[ab]".prop_map(|id| UserId::new(id).unwrap())
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let outcome = prop::sample::select(&[Outcome::Denied, Outcome::Failed, Outcome::Succeeded][..]);
+    let actions = prop_oneof![
+        prop::sample::select(&ACTIONS[..]).prop_map(|action| Actions::named(&action)),
+        "test\\.[a-z]".prop_map(|prefix| Actions::starting_with(&prefix).unwrap()),
+        Just(Actions::starting_with("test.posts.v1.PostService/T").unwrap()),
+    ];
+    let (actor, actions, outcome) = (prop::option::of(actor()), prop::option::of(actions), prop::option::of(outcome));
+    (actor, prop::option::of(entity()), prop::option::weighted(0.3, entity()), actions, outcome).prop_map(
+        |(actor, entity, scope, actions, outcome)| {
+            let mut filter = Filter::new();
+            filter.actor = actor;
+            filter.entity = entity;
+            filter.scope = scope;
+            filter.actions = actions;
+            filter.outcome = outcome;
+            filter
         },
     )
 }
@@ -99,29 +135,41 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => prop::collection::vec(record(), 1..6).prop_map(Operation::AppendMany),
         1 => record().prop_map(Operation::AppendTaken),
         1 => any::<Index>().prop_map(Operation::Find),
-        2 => (0..ENTITIES.len(), any::<Index>(), 1..6_u32)
-            .prop_map(|(entity, before, limit)| Operation::ListByEntity { entity, before, limit }),
-        2 => (any::<Index>(), 1..6_u32).prop_map(|(before, limit)| Operation::ListRecent { before, limit }),
+        1 => (short(), record()).prop_map(|(subject, record)| Operation::Erase { subject, record }),
+        4 => (filter(), any::<Index>(), 1..6_u32)
+            .prop_map(|(filter, before, limit)| Operation::List { filter, before, limit }),
     ]
 }
 
-/// Runs the transactions and says what each operation answered. The ids are drawn from a list made beforehand, since a
-/// facade would mint others for each backend.
+/// The records of an operation under their ids, made beforehand: salts and ids are the same on every backend.
+fn prepared<'a>(operation: &'a Operation, taken: RecordId) -> Vec<NewRecord<'a>> {
+    let new = |id, record: &'a Record| NewRecord::new(id, record).unwrap();
+    match operation {
+        Operation::Append(record) | Operation::Erase { record, .. } => vec![new(RecordId::now(), record)],
+        Operation::AppendMany(records) => records.iter().map(|record| new(RecordId::now(), record)).collect(),
+        Operation::AppendTaken(record) => vec![new(taken, record)],
+        Operation::Find(_) | Operation::List { .. } => Vec::new(),
+    }
+}
+
+/// Transactions, and whether each commits.
+type Prepared<'a> = Vec<(Vec<(&'a Operation, Vec<NewRecord<'a>>)>, bool)>;
+
+/// Runs the transactions and says what each operation answered.
 async fn answers<S: Store, P: Source<Connection = S::Connection>>(
     store: &S,
     source: &P,
-    transactions: &[Transaction],
+    transactions: &Prepared<'_>,
     ids: &[RecordId],
 ) -> Vec<String> {
     let mut answers = Vec::new();
-    let mut fresh = ids.iter().copied();
     for (operations, commits) in transactions {
         let mut tx = source.begin().await.unwrap();
         let mut is_usable = true;
-        for operation in operations {
-            let answer = answer(store, &mut tx, operation, &mut fresh, ids).await;
+        for (operation, records) in operations {
+            let answer = answer(store, &mut tx, operation, records, ids).await;
             is_usable = answer.is_ok();
-            answers.push(answer.map_err(|_| "failed").map_or_else(Into::into, |entries| format!("{entries:?}")));
+            answers.push(answer.unwrap_or_else(|_| "failed".into()));
             if !is_usable {
                 break;
             }
@@ -137,22 +185,18 @@ async fn answer<S: Store>(
     store: &S,
     conn: &mut S::Connection,
     operation: &Operation,
-    fresh: &mut impl Iterator<Item = RecordId>,
+    records: &[NewRecord<'_>],
     ids: &[RecordId],
-) -> Result<Vec<Entry>> {
-    match operation {
-        Operation::Append(record) => store.append(conn, fresh.next().unwrap(), record).await.map(|()| Vec::new()),
-        Operation::AppendMany(records) => {
-            let records: Vec<_> = records.iter().map(|record| (fresh.next().unwrap(), record)).collect();
-            store.append_many(conn, &records).await.map(|()| Vec::new())
+) -> Result<String> {
+    Ok(match operation {
+        Operation::Append(_) | Operation::AppendTaken(_) => format!("{:?}", store.append(conn, &records[0]).await?),
+        Operation::AppendMany(_) => format!("{:?}", store.append_many(conn, records).await?),
+        Operation::Erase { subject, .. } => format!("{:?}", store.erase(conn, subject, &records[0]).await?),
+        Operation::Find(id) => format!("{:?}", store.find(conn, *id.get(ids)).await?),
+        Operation::List { filter, before, limit } => {
+            format!("{:?}", store.list(conn, filter, *before.get(ids), *limit).await?)
         }
-        Operation::AppendTaken(record) => store.append(conn, ids[0], record).await.map(|()| Vec::new()),
-        Operation::Find(id) => Ok(store.find(conn, *id.get(ids)).await?.into_iter().collect()),
-        Operation::ListByEntity { entity, before, limit } => {
-            store.list_by_entity(conn, &named(ENTITIES[*entity]), *before.get(ids), *limit).await
-        }
-        Operation::ListRecent { before, limit } => store.list_recent(conn, *before.get(ids), *limit).await,
-    }
+    })
 }
 
 #[test]
@@ -164,7 +208,16 @@ fn backends_agree_on_random_operations() {
         prop::collection::vec((prop::collection::vec(operation(), 1..12), prop::bool::weighted(0.8)), 1..8);
     runner
         .run(&transactions, |transactions| {
-            let ids: Vec<RecordId> = (0..1000).map(|_| RecordId::now()).collect();
+            let taken = RecordId::now();
+            let transactions: Prepared<'_> = transactions
+                .iter()
+                .map(|(operations, commits)| {
+                    (operations.iter().map(|operation| (operation, prepared(operation, taken))).collect(), *commits)
+                })
+                .collect();
+            let records = transactions.iter().flat_map(|(operations, _)| operations.iter().flat_map(|(_, new)| new));
+            let mut ids: Vec<RecordId> = records.map(|new| new.id).collect();
+            ids.push(RecordId::now());
             let oracle = memory::Database::default();
             let expected = runtime.block_on(answers(&Memory, &oracle, &transactions, &ids));
             // Records cannot be removed again: every case has databases of its own.

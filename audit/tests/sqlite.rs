@@ -1,8 +1,11 @@
 //! The laws on SQLite, and what its schema refuses.
 
 use sqlx::{Connection, SqliteConnection};
-use stoa_audit::sqlite::MIGRATOR;
-use stoa_audit::{Action, Actor, Audit, Entity, EntityType, Error, PageRequest, Record, Sqlite, conformance};
+use stoa_audit::sqlite::{MIGRATOR, prune_before};
+use stoa_audit::{
+    Action, Actor, Audit, Entity, EntityType, Error, Filter, PageRequest, Record, RequestContext, Sqlite, Trust,
+    conformance,
+};
 
 struct Harness(testkit::Sqlite);
 
@@ -48,7 +51,7 @@ async fn the_database_refuses_to_change_replace_or_remove_a_record() {
     let audit = Audit::new(Sqlite);
     let mut conn = database.pool().acquire().await.unwrap();
     audit.record_many(&mut conn, &[record(), record()]).await.unwrap();
-    let before = audit.recent(&mut conn, &PageRequest::first(10)).await.unwrap();
+    let before = audit.list(&mut conn, &Filter::new(), &PageRequest::first(10)).await.unwrap();
     for recursive_triggers in ["PRAGMA recursive_triggers = off", "PRAGMA recursive_triggers = on"] {
         sqlx::query(recursive_triggers).execute(&mut *conn).await.unwrap();
         for statement in [
@@ -57,12 +60,12 @@ async fn the_database_refuses_to_change_replace_or_remove_a_record() {
             "DELETE FROM audit_record",
             "DELETE FROM audit_record WHERE seq = 2",
             "INSERT OR REPLACE INTO audit_record SELECT * FROM audit_record WHERE seq = 1",
-            "REPLACE INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
-             SELECT id, at, action, actor_kind, 'eve', outcome, entity_type, entity_id FROM audit_record",
-            "REPLACE INTO audit_record (seq, id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
-             SELECT seq, randomblob(16), at, action, actor_kind, 'eve', outcome, entity_type, entity_id FROM audit_record",
-            "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id)
-             SELECT id, at, action, actor_kind, 'eve', outcome, entity_type, entity_id FROM audit_record WHERE true
+            "REPLACE INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id, leaf_hash)
+             SELECT id, at, action, actor_kind, 'eve', outcome, entity_type, entity_id, leaf_hash FROM audit_record",
+            "REPLACE INTO audit_record (seq, id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id, leaf_hash)
+             SELECT seq, randomblob(16), at, action, actor_kind, 'eve', outcome, entity_type, entity_id, leaf_hash FROM audit_record",
+            "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id, leaf_hash)
+             SELECT id, at, action, actor_kind, 'eve', outcome, entity_type, entity_id, leaf_hash FROM audit_record WHERE true
              ON CONFLICT DO UPDATE SET actor_id = 'eve'",
         ] {
             let mut tx = conn.begin().await.unwrap();
@@ -70,8 +73,64 @@ async fn the_database_refuses_to_change_replace_or_remove_a_record() {
             assert!(error.to_string().contains("append-only"), "{statement}: {error}");
             tx.commit().await.unwrap();
         }
-        assert_eq!(audit.recent(&mut conn, &PageRequest::first(10)).await.unwrap(), before);
+        assert_eq!(audit.list(&mut conn, &Filter::new(), &PageRequest::first(10)).await.unwrap(), before);
     }
+}
+
+/// Personal data leaves whole or not at all, keys and what was pruned stay as they are.
+#[tokio::test]
+async fn the_database_refuses_to_change_what_belongs_to_a_record() {
+    let database = testkit::sqlite(&[&MIGRATOR]).await;
+    let audit = Audit::new(Sqlite);
+    let mut conn = database.pool().acquire().await.unwrap();
+    let request = RequestContext::default().client([192, 0, 2, 7].into(), Trust::Direct);
+    audit.record(&mut conn, &record().request(&request).once("a".try_into().unwrap())).await.unwrap();
+    sqlx::query("INSERT INTO audit_pruned (until_at) VALUES (7)").execute(&mut *conn).await.unwrap();
+    for statement in [
+        "UPDATE audit_private SET body = salt",
+        "INSERT OR REPLACE INTO audit_private SELECT record_id, part, at, 'eve', salt, body FROM audit_private",
+        "UPDATE audit_idempotency SET key = 'other'",
+        "UPDATE audit_pruned SET until_at = 8",
+        "DELETE FROM audit_pruned",
+    ] {
+        let error = sqlx::query(statement).execute(&mut *conn).await.expect_err(statement);
+        assert!(error.to_string().contains("append-only"), "{statement}: {error}");
+    }
+    sqlx::query("DELETE FROM audit_private").execute(&mut *conn).await.unwrap();
+}
+
+/// Retention removes the oldest in batches, with all that belongs to them, and opens no way to anything newer.
+#[tokio::test]
+async fn retention_removes_what_it_announced_and_nothing_else() {
+    let database = testkit::sqlite(&[&MIGRATOR]).await;
+    let audit = Audit::new(Sqlite);
+    let mut conn = database.pool().acquire().await.unwrap();
+    let request = RequestContext::default().client([192, 0, 2, 7].into(), Trust::Direct);
+    let records: Vec<Record> =
+        (0..10_u8).map(|index| record().request(&request).once(index.to_string().try_into().unwrap())).collect();
+    let receipts = audit.record_many(&mut conn, &records).await.unwrap();
+    let moment = receipts[7].id().at();
+    for expected in [3, 3, 1, 0] {
+        assert_eq!(prune_before(&mut conn, moment, 3).await.unwrap(), expected);
+    }
+    assert_eq!(prune_before(&mut conn, receipts[2].id().at(), 3).await.unwrap(), 0);
+    let left: (i64, i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM audit_record), (SELECT count(*) FROM audit_private),
+             (SELECT count(*) FROM audit_idempotency), (SELECT count(*) FROM audit_pruned)",
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .unwrap();
+    assert_eq!(left, (3, 3, 3, 1));
+    let error = sqlx::query("DELETE FROM audit_record").execute(&mut *conn).await.unwrap_err();
+    assert!(error.to_string().contains("append-only"), "{error}");
+    let next = audit.record(&mut conn, &record()).await.unwrap();
+    let seq: i64 = sqlx::query_scalar("SELECT seq FROM audit_record WHERE id = $1")
+        .bind(next.id().as_uuid())
+        .fetch_one(&mut *conn)
+        .await
+        .unwrap();
+    assert_eq!(seq, 11, "a number is never used twice");
 }
 
 /// A sealer will read by `seq`: it follows the order of commits and of a batch.
@@ -96,9 +155,9 @@ async fn a_row_that_breaks_the_rules_is_corrupt() {
         ($values:literal) => {
             concat!(
                 "INSERT INTO audit_record (id, at, action, actor_kind, actor_id, outcome, entity_type, entity_id,
-                     scope_type, client_ip, client_trust) VALUES (",
+                     scope_type, client_commit, client_trust, leaf_hash) VALUES (",
                 $values,
-                ")"
+                ", zeroblob(32))"
             )
         };
     }
@@ -151,14 +210,14 @@ async fn a_row_that_breaks_the_rules_is_corrupt() {
         ),
         (
             insert!(
-                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, '192.0.2.7', NULL"
+                "x'0000000003e870008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, zeroblob(32), NULL"
             ),
             "client",
         ),
     ] {
         let mut tx = conn.begin().await.unwrap();
         sqlx::query(statement).execute(&mut *tx).await.unwrap();
-        let error = audit.recent(&mut tx, &PageRequest::first(10)).await.unwrap_err();
+        let error = audit.list(&mut tx, &Filter::new(), &PageRequest::first(10)).await.unwrap_err();
         assert!(matches!(error, Error::Corrupt { what } if what == column), "{column}: {error:?}");
         assert!(!error.is_retryable());
     }

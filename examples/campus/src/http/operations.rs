@@ -67,7 +67,7 @@ pub(super) async fn audit<B: Backend>(State(site): State<Site<B>>, session: Sess
     {
         return Err(Error::Forbidden);
     }
-    let records = site.app.audit.recent(&mut tx, &audit::PageRequest::first(ROWS)).await?;
+    let records = site.app.audit.list(&mut tx, &audit::Filter::new(), &audit::PageRequest::first(ROWS)).await?;
     Ok(page(
         "Audit",
         Some(&viewer),
