@@ -1,8 +1,6 @@
 //! A record under its id: on its way into the store, and as it comes back.
 
-use sha2::{Digest, Sha256};
-
-use crate::{Body, Commitment, Error, Personal, Private, Record, RecordId, Result};
+use crate::{Commitment, Error, Personal, Private, Record, RecordId, Result, leaf};
 
 /// A record that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,13 +80,9 @@ impl<'a> NewRecord<'a> {
     }
 }
 
-/// Hashes the values of a row as a leaf of the Merkle log: `SHA-256(0x00 || …)` over the columns in the order of the table, each
-/// with its length, bodies by their own hash.
 fn leaf_hash(id: RecordId, record: &Record, client: Option<Commitment>, personal: Option<Commitment>) -> [u8; 32] {
     let request = &record.request;
-    let body = |body: &Option<Body>| body.as_ref().map(|body| Sha256::digest(body.as_str().as_bytes()));
-    let (before, after) = (body(&record.before), body(&record.after));
-    let columns: [Option<&[u8]>; 19] = [
+    leaf::hash(&[
         Some(id.as_uuid().as_bytes()),
         Some(&id.at().timestamp_micros().to_be_bytes()),
         Some(record.action.as_str().as_bytes()),
@@ -106,15 +100,7 @@ fn leaf_hash(id: RecordId, record: &Record, client: Option<Commitment>, personal
         request.client.map(|client| client.trust.as_str().as_bytes()),
         client.as_ref().map(|made| &made.as_bytes()[..]),
         personal.as_ref().map(|made| &made.as_bytes()[..]),
-        before.as_ref().map(|hash| &hash[..]),
-        after.as_ref().map(|hash| &hash[..]),
-    ];
-    let mut hash = Sha256::new_with_prefix([0x00]);
-    for column in columns {
-        // One more than the length, so that nothing differs from an empty text. No column is longer than an id.
-        let length = column.map_or(0, |bytes| bytes.len() + 1);
-        hash.update(u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
-        hash.update(column.unwrap_or_default());
-    }
-    hash.finalize().into()
+        record.before.as_ref().map(|body| body.as_str().as_bytes()),
+        record.after.as_ref().map(|body| body.as_str().as_bytes()),
+    ])
 }

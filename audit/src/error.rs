@@ -41,6 +41,27 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A proof cannot be one: it has the wrong length, or is about a leaf or a tree that is not there.
+    #[error("the proof {problem}")]
+    ProofMalformed {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A proof does not lead to the root it was checked against: a leaf, a root or the proof is forged.
+    #[error("the proof does not lead to the root")]
+    ProofMismatch,
+    /// A checkpoint is of another log than the key.
+    #[error("the checkpoint is of another log")]
+    OriginMismatch,
+    /// A signature is of another text than the note's, or made by another key under this one's name and id.
+    #[error("the note's signature does not match")]
+    SignatureMismatch,
+    /// A note holds no signature of the key.
+    #[error("the note is not signed by the key")]
+    Unsigned,
+    /// The log in the database is not the one that was signed and published, or is signed with a key that is not known.
+    #[error("the log is not the one that was signed")]
+    Diverged,
     /// The database failed.
     #[error("the audit store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),

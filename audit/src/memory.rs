@@ -2,6 +2,9 @@
 //!
 //! One writer at a time, readers see what was committed, a dropped transaction is a rollback.
 
+#[cfg(feature = "seal")]
+mod log;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +62,8 @@ struct State {
     entries: Vec<Arc<Entry>>,
     private: BTreeMap<(RecordId, Part), StoredPrivate>,
     keys: HashMap<(Action, Actor, IdempotencyKey), RecordId>,
+    #[cfg(feature = "seal")]
+    log: log::LogState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,5 +1,7 @@
 //! The PostgreSQL backend.
 
+#[cfg(feature = "seal")]
+mod log;
 mod retention;
 
 use std::collections::{HashMap, HashSet};

@@ -1,5 +1,7 @@
 //! The SQLite backend.
 
+#[cfg(feature = "seal")]
+mod log;
 mod retention;
 
 use std::slice;

@@ -82,6 +82,42 @@ CREATE TABLE audit_pruned (
     CONSTRAINT audit_pruned_pkey PRIMARY KEY (from_at, until_at, pruned_at)
 );
 
+-- The Merkle log: sealing adds a leaf for each committed record. `place` is the record's `xid`: the leaves of one sealing lie in
+-- the index on (xid, id) as they lie here, so that verifying is a walk along both.
+CREATE TABLE audit_leaf (
+    leaf_index bigint NOT NULL,
+    record_id uuid NOT NULL,
+    place bigint NOT NULL,
+    leaf_hash bytea NOT NULL,
+    CONSTRAINT audit_leaf_pkey PRIMARY KEY (leaf_index),
+    CONSTRAINT audit_leaf_record_id_key UNIQUE (record_id),
+    CONSTRAINT audit_leaf_hash_check CHECK (octet_length(leaf_hash) = 32)
+);
+
+-- Roots of complete subtrees of 256, 65,536, … leaves (levels 8, 16, …), for proofs: all between are computed from these and the
+-- leaves, so that sealing writes one node for 255 leaves.
+CREATE TABLE audit_node (
+    level smallint NOT NULL,
+    node_index bigint NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT audit_node_pkey PRIMARY KEY (level, node_index)
+);
+
+-- The log as it stood after each sealing: `note` is the signed checkpoint, `frontier` the right edge of the tree, the cursor says
+-- which records were looked at. Two sealers cannot both seal at one size, nor one record twice.
+CREATE TABLE audit_checkpoint (
+    tree_size bigint NOT NULL,
+    root bytea NOT NULL,
+    note text COLLATE "C" NOT NULL,
+    sealed_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    frontier bytea NOT NULL,
+    cursor_cluster bigint NOT NULL,
+    cursor_restoring boolean NOT NULL,
+    cursor_place bigint NOT NULL,
+    cursor_id uuid NOT NULL,
+    CONSTRAINT audit_checkpoint_pkey PRIMARY KEY (tree_size)
+);
+
 CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'audit records are append-only' USING ERRCODE = 'insufficient_privilege';
@@ -136,6 +172,36 @@ CREATE TRIGGER audit_pruned_no_truncate BEFORE TRUNCATE ON audit_pruned
     FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse();
 
 ALTER TABLE audit_pruned ENABLE ALWAYS TRIGGER audit_pruned_no_truncate;
+
+CREATE TRIGGER audit_leaf_append_only BEFORE UPDATE OR DELETE ON audit_leaf
+    FOR EACH ROW EXECUTE FUNCTION audit_refuse();
+
+ALTER TABLE audit_leaf ENABLE ALWAYS TRIGGER audit_leaf_append_only;
+
+CREATE TRIGGER audit_leaf_no_truncate BEFORE TRUNCATE ON audit_leaf
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse();
+
+ALTER TABLE audit_leaf ENABLE ALWAYS TRIGGER audit_leaf_no_truncate;
+
+CREATE TRIGGER audit_node_append_only BEFORE UPDATE OR DELETE ON audit_node
+    FOR EACH ROW EXECUTE FUNCTION audit_refuse();
+
+ALTER TABLE audit_node ENABLE ALWAYS TRIGGER audit_node_append_only;
+
+CREATE TRIGGER audit_node_no_truncate BEFORE TRUNCATE ON audit_node
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse();
+
+ALTER TABLE audit_node ENABLE ALWAYS TRIGGER audit_node_no_truncate;
+
+CREATE TRIGGER audit_checkpoint_append_only BEFORE UPDATE OR DELETE ON audit_checkpoint
+    FOR EACH ROW EXECUTE FUNCTION audit_refuse();
+
+ALTER TABLE audit_checkpoint ENABLE ALWAYS TRIGGER audit_checkpoint_append_only;
+
+CREATE TRIGGER audit_checkpoint_no_truncate BEFORE TRUNCATE ON audit_checkpoint
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse();
+
+ALTER TABLE audit_checkpoint ENABLE ALWAYS TRIGGER audit_checkpoint_no_truncate;
 
 -- Makes the partition of one month, or says why not. Names and bounds are computed here, from a time alone, in UTC.
 CREATE FUNCTION audit_create_partition(month timestamptz) RETURNS text LANGUAGE plpgsql AS $$

@@ -77,6 +77,36 @@ CREATE TABLE audit_pruned (
     CONSTRAINT audit_pruned_pkey PRIMARY KEY (until_at)
 ) STRICT;
 
+-- The Merkle log: sealing adds a leaf for each committed record. `place` is the record's `seq`.
+CREATE TABLE audit_leaf (
+    leaf_index INTEGER CONSTRAINT audit_leaf_pkey PRIMARY KEY,
+    record_id BLOB NOT NULL,
+    place INTEGER NOT NULL,
+    leaf_hash BLOB NOT NULL,
+    CONSTRAINT audit_leaf_record_id_key UNIQUE (record_id),
+    CONSTRAINT audit_leaf_hash_check CHECK (length(leaf_hash) = 32)
+) STRICT;
+
+-- Roots of complete subtrees of 256, 65,536, … leaves (levels 8, 16, …), for proofs: all between are computed from these and the
+-- leaves, so that sealing writes one node for 255 leaves.
+CREATE TABLE audit_node (
+    level INTEGER NOT NULL,
+    node_index INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    CONSTRAINT audit_node_pkey PRIMARY KEY (level, node_index)
+) STRICT, WITHOUT ROWID;
+
+-- The log as it stood after each sealing: `note` is the signed checkpoint, `frontier` the right edge of the tree, the cursor says
+-- which records were looked at. Two sealers cannot both seal at one size, nor one record twice.
+CREATE TABLE audit_checkpoint (
+    tree_size INTEGER CONSTRAINT audit_checkpoint_pkey PRIMARY KEY,
+    root BLOB NOT NULL,
+    note TEXT NOT NULL,
+    sealed_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
+    frontier BLOB NOT NULL,
+    cursor_place INTEGER NOT NULL
+) STRICT;
+
 CREATE TRIGGER audit_record_no_update BEFORE UPDATE ON audit_record
 BEGIN
     SELECT RAISE(ABORT, 'audit records are append-only');
@@ -119,6 +149,55 @@ BEGIN
 END;
 
 CREATE TRIGGER audit_pruned_no_delete BEFORE DELETE ON audit_pruned
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are append-only');
+END;
+
+CREATE TRIGGER audit_leaf_no_update BEFORE UPDATE ON audit_leaf
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are append-only');
+END;
+
+CREATE TRIGGER audit_leaf_no_delete BEFORE DELETE ON audit_leaf
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are append-only');
+END;
+
+CREATE TRIGGER audit_leaf_no_replace BEFORE INSERT ON audit_leaf
+WHEN EXISTS (SELECT 1 FROM audit_leaf WHERE leaf_index = NEW.leaf_index)
+    OR EXISTS (SELECT 1 FROM audit_leaf WHERE record_id = NEW.record_id)
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are append-only');
+END;
+
+CREATE TRIGGER audit_node_no_update BEFORE UPDATE ON audit_node
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are append-only');
+END;
+
+CREATE TRIGGER audit_node_no_delete BEFORE DELETE ON audit_node
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are append-only');
+END;
+
+CREATE TRIGGER audit_node_no_replace BEFORE INSERT ON audit_node
+WHEN EXISTS (SELECT 1 FROM audit_node WHERE level = NEW.level AND node_index = NEW.node_index)
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are append-only');
+END;
+
+CREATE TRIGGER audit_checkpoint_no_update BEFORE UPDATE ON audit_checkpoint
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are append-only');
+END;
+
+CREATE TRIGGER audit_checkpoint_no_delete BEFORE DELETE ON audit_checkpoint
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are append-only');
+END;
+
+CREATE TRIGGER audit_checkpoint_no_replace BEFORE INSERT ON audit_checkpoint
+WHEN EXISTS (SELECT 1 FROM audit_checkpoint WHERE tree_size = NEW.tree_size)
 BEGIN
     SELECT RAISE(ABORT, 'audit records are append-only');
 END;

@@ -18,6 +18,9 @@ ALTER TABLE audit_record_default OWNER TO audit_owner;
 ALTER TABLE audit_private OWNER TO audit_owner;
 ALTER TABLE audit_idempotency OWNER TO audit_owner;
 ALTER TABLE audit_pruned OWNER TO audit_owner;
+ALTER TABLE audit_leaf OWNER TO audit_owner;
+ALTER TABLE audit_node OWNER TO audit_owner;
+ALTER TABLE audit_checkpoint OWNER TO audit_owner;
 ALTER FUNCTION audit_refuse() OWNER TO audit_owner;
 ALTER FUNCTION audit_create_partition(timestamptz) OWNER TO audit_owner;
 ALTER FUNCTION audit_drop_partitions(timestamptz) OWNER TO audit_owner;
@@ -26,3 +29,6 @@ GRANT USAGE ON SCHEMA public TO application;
 GRANT SELECT, INSERT ON audit_record, audit_idempotency TO application;
 GRANT SELECT, INSERT, DELETE ON audit_private TO application;
 GRANT SELECT ON audit_pruned TO application;
+
+-- Whoever runs the sealer adds to the log; everybody may read proofs.
+GRANT SELECT, INSERT ON audit_leaf, audit_node, audit_checkpoint TO application;
