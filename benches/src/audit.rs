@@ -1,8 +1,9 @@
 //! A record beside a bare INSERT of the same bytes into the same indexes: alone, among sixteen writers, beside a locked chain, and
-//! after an UPDATE; and the memory of an export.
+//! after an UPDATE; sealing and verifying; and the memory of an export.
 
 mod export;
 mod record;
+mod sealing;
 mod writers;
 
 use sqlx::{Connection, PgConnection, PgPool};
@@ -36,6 +37,9 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
     let (cluster, url) = database().await;
     let mut cases = record::compare(setup, &url).await;
     cases.extend(writers::compare(setup, &url).await);
+    drop(cluster);
+    let (cluster, url) = database().await;
+    cases.extend(sealing::compare(setup, &url).await);
     drop(cluster);
     let (_cluster, url) = database().await;
     cases.push(export::compare(setup, &url).await);
