@@ -1,14 +1,18 @@
-//! A record beside a bare INSERT of the same bytes into the same indexes.
+//! A record beside a bare INSERT of the same bytes into the same indexes: alone, among sixteen writers, beside a locked chain, and
+//! after an UPDATE; sealing and verifying; and the memory of an export.
 
-use std::time::Duration;
+mod export;
+mod record;
+mod sealing;
+mod writers;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgPool};
 use stoa_audit::{Action, Actor, Audit, Audited, Entity, EntityId, EntityType, Postgres, Record, postgres};
 use testkit::{Cluster, Durability};
 
-use crate::case::Target;
-use crate::timing::{median, percentile, times};
 use crate::{Case, Setup};
+
+pub use export::peak;
 
 const CREATED: Action = Action::new("bits.bench.v1.PostService/CreatePost");
 
@@ -18,16 +22,37 @@ struct Post {
     body: String,
 }
 
+impl Post {
+    fn new() -> Self {
+        Self { title: "A title of some words".into(), body: "x".repeat(400) }
+    }
+}
+
 impl Audited for Post {
     const FIELDS: &'static [&'static str] = &["title", "body"];
 }
 
 /// Measures the audit cases.
 pub async fn compare(setup: &Setup) -> Vec<Case> {
+    let (cluster, url) = database().await;
+    let mut cases = record::compare(setup, &url).await;
+    cases.extend(writers::compare(setup, &url).await);
+    drop(cluster);
+    let (cluster, url) = database().await;
+    cases.extend(sealing::compare(setup, &url).await);
+    drop(cluster);
+    let (_cluster, url) = database().await;
+    cases.push(export::compare(setup, &url).await);
+    cases
+}
+
+/// Starts a server with the schema, and with `bare`: the same columns, defaults, constraints, indexes and partitions, without
+/// the triggers.
+async fn database() -> (Cluster, String) {
     let cluster = Cluster::start(Durability::Durable);
-    let pool = sqlx::PgPool::connect(&cluster.url("postgres")).await.expect("the server answers");
+    let url = cluster.url("postgres");
+    let pool = PgPool::connect(&url).await.expect("the server answers");
     postgres::MIGRATOR.run(&pool).await.expect("the schema is sound");
-    // The same columns, defaults, constraints, indexes and partitions, without the triggers.
     sqlx::raw_sql(
         r#"
         CREATE TABLE bare (LIKE audit_record INCLUDING ALL) PARTITION BY RANGE (at);
@@ -37,74 +62,53 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
     .execute(&pool)
     .await
     .expect("the table is new");
-    let mut conn = PgConnection::connect(&cluster.url("postgres")).await.expect("the server answers");
-
-    let audit = Audit::new(Postgres);
-    let post = Post { title: "A title of some words".into(), body: "x".repeat(400) };
-    let json = serde_json::to_string(&post).expect("it serialises");
-    let actor = Actor::user("user-1").expect("an id within the bounds");
-    let calls = setup.size(1000, 100);
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for round in 0..=setup.rounds() {
-        // Call by call in turns: a checkpoint in one block would not be in the other.
-        let (mut record_times, mut bare_times): (Vec<Duration>, Vec<Duration>) = Default::default();
-        for call in 0..calls {
-            let id = format!("{round}-{call}");
-            record_times.extend(
-                times(1, async |_| {
-                    let entity = Entity::new(
-                        EntityType::from_static("post"),
-                        EntityId::new(&*id).expect("an id within the bounds"),
-                    );
-                    let record = Record::new(CREATED, &actor, entity).after(&post).expect("a body within the bounds");
-                    audit.record(&mut conn, &record).await.expect("the server answers");
-                })
-                .await,
-            );
-            bare_times.extend(times(1, async |_| insert(&mut conn, &id, &json).await).await);
-        }
-        if round > 0 {
-            ours.push(percentile(record_times, 50));
-            bare.push(percentile(bare_times, 50));
-        }
-    }
-    vec![
-        Case::ratio("audit.record_pg_p50", median(ours), "us", "bare INSERT", median(bare), Target::AtMost(1.15))
-            .note("one writer, fsync on"),
-    ]
+    pool.close().await;
+    (cluster, url)
 }
 
-async fn insert(conn: &mut PgConnection, id: &str, json: &str) {
-    sqlx::query(
-        r#"
-        INSERT INTO bare (
-            id, at, action, actor_kind, actor_id, impersonator_id, on_behalf_of_id, outcome,
-            entity_type, entity_id, scope_type, scope_id, request_id, trace_id, client_ip, client_trust, before, after
-        )
-        VALUES (
-            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::inet, $16, $17::json, $18::json
-        )
-        "#,
+async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.expect("the server answers")
+}
+
+/// Makes and writes one record, as a handler does.
+async fn record(conn: &mut PgConnection, actor: &Actor, id: usize, post: &Post) {
+    let record = Record::new(CREATED, actor, entity(id)).after(post).expect("a body within the bounds");
+    Audit::new(Postgres).record(conn, &record).await.expect("the server answers");
+}
+
+fn entity(id: usize) -> Entity {
+    Entity::new(EntityType::from_static("post"), EntityId::new(id.to_string()).expect("an id within the bounds"))
+}
+
+const BARE: &str = r#"
+    INSERT INTO bare (
+        id, at, action, actor_kind, actor_id, impersonator_id, on_behalf_of_id, outcome,
+        entity_type, entity_id, scope_type, scope_id, request_id, trace_id, before, after, leaf_hash
     )
-    .bind(sqlx::types::Uuid::now_v7())
-    .bind(sqlx::types::chrono::Utc::now())
-    .bind(CREATED.as_str())
-    .bind("user")
-    .bind("user-1")
-    .bind(None::<&str>)
-    .bind(None::<&str>)
-    .bind("succeeded")
-    .bind("post")
-    .bind(id)
-    .bind(None::<&str>)
-    .bind(None::<&str>)
-    .bind(None::<&str>)
-    .bind(None::<&str>)
-    .bind(None::<&str>)
-    .bind(None::<&str>)
-    .bind(None::<&str>)
-    .bind(json)
-    .execute(conn)
-    .await
-    .expect("the server answers");
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::json, $16::json, $17)
+"#;
+
+/// Writes the row of the same record; its body is there already, and so is its hash.
+async fn insert(conn: &mut PgConnection, statement: &'static str, id: usize, json: &str) {
+    sqlx::query(statement)
+        .bind(sqlx::types::Uuid::now_v7())
+        .bind(sqlx::types::chrono::Utc::now())
+        .bind(CREATED.as_str())
+        .bind("user")
+        .bind("user-1")
+        .bind(None::<&str>)
+        .bind(None::<&str>)
+        .bind("succeeded")
+        .bind("post")
+        .bind(id.to_string())
+        .bind(None::<&str>)
+        .bind(None::<&str>)
+        .bind(None::<&str>)
+        .bind(None::<&str>)
+        .bind(None::<&str>)
+        .bind(json)
+        .bind(&[7_u8; 32][..])
+        .execute(conn)
+        .await
+        .expect("the server answers");
 }

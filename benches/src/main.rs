@@ -28,6 +28,12 @@ enum Command {
         #[arg(long)]
         corpus: Option<PathBuf>,
     },
+    /// Exports the audit records of a database: the process whose memory `audit.export_peak_mib` is about.
+    #[command(hide = true)]
+    ExportPeak {
+        /// The database.
+        url: String,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,7 +49,10 @@ enum Area {
 
 #[tokio::main]
 async fn main() {
-    let Command::Compare { area, json, quick, corpus } = Arguments::parse().command;
+    let (area, json, quick, corpus) = match Arguments::parse().command {
+        Command::Compare { area, json, quick, corpus } => (area, json, quick, corpus),
+        Command::ExportPeak { url } => return audit::peak(&url).await,
+    };
     let setup = Setup::new(quick, corpus);
     let wants = |one| area == one || area == Area::All;
     let print = |cases: Vec<Case>| {

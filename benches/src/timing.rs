@@ -14,7 +14,7 @@ pub(crate) async fn times(calls: usize, mut call: impl AsyncFnMut(usize)) -> Vec
     times
 }
 
-/// What two calls took in turns: the median over the rounds of each one's p50, in microseconds.
+/// What two sides came to in turns: the median over the rounds of each one's figure.
 pub(crate) struct Turns {
     pub(crate) ours: f64,
     pub(crate) other: f64,
@@ -23,7 +23,8 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    fn of(mut figures: Vec<(f64, f64)>) -> Self {
+    /// Takes the figures of each round, ours first.
+    pub(crate) fn of(mut figures: Vec<(f64, f64)>) -> Self {
         figures.remove(0); // the first round warms up
         let mut ratios: Vec<_> = figures.iter().map(|(ours, other)| ours / other).collect();
         ratios.sort_by(f64::total_cmp);
@@ -39,7 +40,7 @@ impl fmt::Display for Turns {
     }
 }
 
-/// Times two calls in turns, call by call: what disturbs the machine meanwhile disturbs both. No two calls are given the same
+/// Times two calls in turns, in microseconds, call by call: what disturbs the machine meanwhile disturbs both. No two calls are given the same
 /// index, so that neither finds warm what the other has just read. One round before the counted ones warms up.
 pub(crate) async fn turns<C>(
     rounds: usize,
