@@ -166,7 +166,14 @@ async fn a_decision_is_recorded_with_what_was_before<F: Fixture>() {
         let answer = decide(&mut owners, &app, person, decision).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{decision}: {}", answer.body);
         let mut tx = app.read().await.unwrap();
-        let newest = app.audit.recent(&mut tx, &audit::PageRequest::first(1)).await.unwrap().items.remove(0).record;
+        let newest = app
+            .audit
+            .list(&mut tx, &audit::Filter::new(), &audit::PageRequest::first(1))
+            .await
+            .unwrap()
+            .items
+            .remove(0)
+            .record;
         assert_eq!(newest.action.to_string(), format!("bits.groups.v1.MembershipService/{method}"));
         assert_eq!((newest.actor.id(), newest.entity.id().as_str()), (owner.as_str(), person.as_str()));
         assert_eq!(newest.scope.unwrap().to_string(), "group:chess");
