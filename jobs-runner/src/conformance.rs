@@ -108,9 +108,13 @@ fn new_job() -> NewJob<'static> {
     NewJob {
         queue: const { &MAIL },
         kind: const { &WELCOME },
-        payload: "{}",
+        payload: "{}".into(),
         priority: 5,
         max_attempts: 3,
         due: Due::default(),
+        expires: None,
+        timeout: None,
+        unique: None,
+        order_key: None,
     }
 }
