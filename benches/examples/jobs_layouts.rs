@@ -311,7 +311,8 @@ async fn main() {
     let cluster = Cluster::start(Durability::Durable);
     let url = cluster.url("postgres");
     let mut conn = PgConnection::connect(&url).await.expect("the server answers");
-    let layouts = || LAYOUTS.iter().filter(|layout| only.as_ref().is_none_or(|only| layout.name.contains(only.as_str())));
+    let layouts =
+        || LAYOUTS.iter().filter(|layout| only.as_ref().is_none_or(|only| layout.name.contains(only.as_str())));
     for round in 0..=ROUNDS {
         for layout in layouts() {
             let line = drain(&url, &mut conn, layout).await;
@@ -363,13 +364,19 @@ async fn drain(url: &str, conn: &mut PgConnection, layout: &'static Layout) -> S
     assert_eq!(drained, JOBS, "{}", layout.name);
     let rate = JOBS as f64 / started.elapsed().as_secs_f64();
     let wal_per_job = (wal(conn).await - before) / JOBS;
-    format!("{rate:>8.0} jobs/s  p99 of a batch {:>6.1} ms  {wal_per_job:>5} B of WAL a job", percentile(&mut times, 99))
+    format!(
+        "{rate:>8.0} jobs/s  p99 of a batch {:>6.1} ms  {wal_per_job:>5} B of WAL a job",
+        percentile(&mut times, 99)
+    )
 }
 
 async fn pinned(url: &str, conn: &mut PgConnection, layout: &'static Layout) -> String {
     reset(conn, layout).await;
     let mut pin = PgConnection::connect(url).await.expect("the server answers");
-    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM history").execute(&mut pin).await.expect("pins");
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM history")
+        .execute(&mut pin)
+        .await
+        .expect("pins");
     sqlx::query(layout.fill).bind(PINNED_BATCH).execute(&mut *conn).await.expect("the rows fit");
     sqlx::raw_sql("ANALYZE").execute(&mut *conn).await.expect("the server answers");
     let (mut first, mut last) = (Vec::new(), Vec::new());
@@ -392,7 +399,8 @@ async fn pinned(url: &str, conn: &mut PgConnection, layout: &'static Layout) -> 
 }
 
 async fn cycle(conn: &mut PgConnection, layout: &Layout, batch: i64, token: i64) -> i64 {
-    let rows = sqlx::query(layout.claim).bind(batch).bind(token).fetch_all(&mut *conn).await.expect("the server answers");
+    let rows =
+        sqlx::query(layout.claim).bind(batch).bind(token).fetch_all(&mut *conn).await.expect("the server answers");
     let ids: Vec<i64> = rows.iter().map(|row| row.get("id")).collect();
     if !ids.is_empty() {
         sqlx::query(layout.complete).bind(&ids).bind(token).execute(&mut *conn).await.expect("the server answers");
@@ -401,10 +409,15 @@ async fn cycle(conn: &mut PgConnection, layout: &Layout, batch: i64, token: i64)
 }
 
 async fn wal(conn: &mut PgConnection) -> i64 {
-    sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint").fetch_one(conn).await.expect("a position")
+    sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint")
+        .fetch_one(conn)
+        .await
+        .expect("a position")
 }
 
 fn percentile(times: &mut [Duration], percent: usize) -> f64 {
     times.sort_unstable();
-    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+    times
+        .get((times.len() * percent / 100).min(times.len().saturating_sub(1)))
+        .map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }

@@ -70,17 +70,14 @@ pub(crate) async fn fly<S: Store, P: Source<Connection = S::Connection>>(
     plan: Plan,
 ) -> Result<Landing> {
     let started = Instant::now();
-    let mut landing = match plan.beat {
-        Some(beat) => {
-            let mut tx = ground.source.begin().await?;
-            let landing = beat_and_turn(&ground, &mut tx, &plan, beat).await?;
-            ground.source.commit(tx).await?;
-            landing
-        }
-        None => {
-            let mut conn = ground.source.acquire().await?;
-            turn(&ground, &mut conn, &plan).await?
-        }
+    let mut landing = if let Some(beat) = plan.beat {
+        let mut tx = ground.source.begin().await?;
+        let landing = beat_and_turn(&ground, &mut tx, &plan, beat).await?;
+        ground.source.commit(tx).await?;
+        landing
+    } else {
+        let mut conn = ground.source.acquire().await?;
+        turn(&ground, &mut conn, &plan).await?
     };
     landing.took = started.elapsed();
     Ok(landing)

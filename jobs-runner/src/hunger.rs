@@ -96,7 +96,8 @@ impl Hunger {
         if elapsed < WINDOW {
             return;
         }
-        let expected = f64::from(u32::try_from(self.finished).unwrap_or(u32::MAX)) * (AHEAD.as_secs_f64() / elapsed.as_secs_f64());
+        let expected =
+            f64::from(u32::try_from(self.finished).unwrap_or(u32::MAX)) * (AHEAD.as_secs_f64() / elapsed.as_secs_f64());
         // From 0 to a thousand.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let ahead = expected.min(MAX_AHEAD) as usize;

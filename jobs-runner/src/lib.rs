@@ -43,6 +43,6 @@ pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::{
-    Cancelled, Claim, ClaimRequest, Claimed, Due, Enqueued, NewJob, Orphans, Outcome, Report, Reported, Rescued, Signal,
-    Since, Store, Token, Turned, Unique, WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, Due, Enqueued, NewJob, Orphans, Outcome, Report, Reported, Rescued,
+    Signal, Since, Store, Token, Turned, Unique, WorkerId,
 };

@@ -12,8 +12,9 @@ use crate::handler::storable;
 use crate::record::AttemptError;
 use crate::store::{CRASH, MAX_DURATION, MAX_ERRORS, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Filter, JobId, JobRecord, Kind, NewJob, Orphans,
-    Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, Unique, WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Filter, JobId, JobRecord, Kind, NewJob,
+    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, Unique,
+    WorkerId,
 };
 
 /// Keeps jobs in memory.
@@ -298,11 +299,14 @@ impl Rows {
         if self.paused.contains(request.queue) {
             return Vec::new();
         }
-        // Of the jobs that share a key only the first one, and not even that while it runs, for then it is not due.
+        // Of the jobs that share a key the one that runs, which is not due, or else the first one.
         let mut first: HashMap<String, JobId> = HashMap::new();
         for row in self.jobs.values().filter(|row| row.job.finished_at.is_none()) {
             if let Some(key) = &row.job.order_key {
-                first.entry(key.clone()).or_insert(row.job.id);
+                let first = first.entry(key.clone()).or_insert(row.job.id);
+                if row.held.is_some() {
+                    *first = row.job.id;
+                }
             }
         }
         let is_first = |job: &JobRecord| job.order_key.as_ref().is_none_or(|key| first.get(key) == Some(&job.id));

@@ -15,7 +15,8 @@ use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
     Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord, Kind, NewJob,
-    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, Unique, WorkerId,
+    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, Unique,
+    WorkerId,
 };
 
 /// Keeps jobs in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
@@ -293,10 +294,8 @@ impl Store for Sqlite {
             .bind(id.as_i64())
             .execute(&mut *tx)
             .await?;
-        let finished = sqlx::query("DELETE FROM jobs_queue_history WHERE id = $1")
-            .bind(id.as_i64())
-            .execute(&mut *tx)
-            .await?;
+        let finished =
+            sqlx::query("DELETE FROM jobs_queue_history WHERE id = $1").bind(id.as_i64()).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(waiting.rows_affected() + finished.rows_affected() > 0)
     }

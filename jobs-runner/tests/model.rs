@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use stoa_jobs_runner::{
     Claim, ClaimRequest, DeadReason, Due, Filter, JobId, JobRecord, Kind, Memory, NewJob, Orphans, Outcome, Postgres,
     Queue, Report, Signal, Source, Sqlite, State, Store, Token, Unique, WorkerId, memory,
@@ -33,23 +33,60 @@ impl From<Time> for Duration {
 
 #[derive(Clone, Debug)]
 enum Operation {
-    Enqueue { jobs: Vec<New> },
+    Enqueue {
+        jobs: Vec<New>,
+    },
     /// By one of three workers, who beats first; reports come with it.
-    Turn { queue: usize, kinds: usize, worker: usize, lease: Time, reports: Vec<(prop::sample::Index, Outcome)> },
-    Beat { worker: usize, lease: Time },
-    Watch { claims: Vec<prop::sample::Index> },
+    Turn {
+        queue: usize,
+        kinds: usize,
+        worker: usize,
+        lease: Time,
+        reports: Vec<(prop::sample::Index, Outcome)>,
+    },
+    Beat {
+        worker: usize,
+        lease: Time,
+    },
+    Watch {
+        claims: Vec<prop::sample::Index>,
+    },
     Rescue,
     Expire,
-    NextDue { queue: usize },
-    Progress { claim: prop::sample::Index },
-    Abandon { claim: prop::sample::Index },
-    Cancel { job: prop::sample::Index },
-    Delete { job: prop::sample::Index },
-    Retry { queue: Option<usize>, state: Option<usize> },
-    Pause { queue: usize },
-    Resume { queue: usize },
-    Find { job: prop::sample::Index },
-    List { queue: Option<usize>, state: Option<usize>, before: Option<prop::sample::Index>, limit: u32 },
+    NextDue {
+        queue: usize,
+    },
+    Progress {
+        claim: prop::sample::Index,
+    },
+    Abandon {
+        claim: prop::sample::Index,
+    },
+    Cancel {
+        job: prop::sample::Index,
+    },
+    Delete {
+        job: prop::sample::Index,
+    },
+    Retry {
+        queue: Option<usize>,
+        state: Option<usize>,
+    },
+    Pause {
+        queue: usize,
+    },
+    Resume {
+        queue: usize,
+    },
+    Find {
+        job: prop::sample::Index,
+    },
+    List {
+        queue: Option<usize>,
+        state: Option<usize>,
+        before: Option<prop::sample::Index>,
+        limit: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -169,7 +206,8 @@ impl History {
     fn describe(&self, job: &JobRecord) -> String {
         let times = (job.attempted_at.is_some(), job.finished_at.is_some());
         let counts = (job.attempt, job.max_attempts, job.crashes, job.priority);
-        let texts = (&job.queue, &job.kind, &job.payload, &job.last_error, &job.progress, &job.unique_key, &job.order_key);
+        let texts =
+            (&job.queue, &job.kind, &job.payload, &job.last_error, &job.progress, &job.unique_key, &job.order_key);
         let errors: Vec<_> = job.errors.iter().map(|error| (error.attempt, &error.error)).collect();
         format!("{} {:?} {:?} {counts:?} {texts:?} {times:?} {errors:?}", self.place(job.id), job.state, job.reason)
     }
@@ -304,6 +342,14 @@ async fn answer<S: Store>(
     }
 }
 
+/// Fails with the first answer that differs.
+fn agree(operations: &[Operation], answers: &[String], expected: &[String]) -> Result<(), TestCaseError> {
+    for ((operation, answer), expected) in operations.iter().zip(answers).zip(expected) {
+        prop_assert_eq!(answer, expected, "{:?}", operation);
+    }
+    Ok(())
+}
+
 #[test]
 fn backends_agree_on_random_operations() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -319,9 +365,9 @@ fn backends_agree_on_random_operations() {
             let oracle = memory::Database::default();
             let expected = runtime.block_on(answers(&Memory, &oracle, &operations));
             let on_sqlite = runtime.block_on(answers(&Sqlite, sqlite.pool(), &operations));
-            prop_assert_eq!(&on_sqlite, &expected);
+            agree(&operations, &on_sqlite, &expected)?;
             let on_postgres = runtime.block_on(answers(&Postgres, postgres.pool(), &operations));
-            prop_assert_eq!(&on_postgres, &expected);
+            agree(&operations, &on_postgres, &expected)?;
             Ok(())
         })
         .unwrap();

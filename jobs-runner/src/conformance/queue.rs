@@ -12,8 +12,8 @@ use super::{HOUR, Harness, MAIL, WELCOME, new_job};
 use crate::store::CRASH;
 use crate::{
     Claim, ClaimRequest, Claimed, DeadReason, Due, EnqueueOptions, Error, Filter, Job, JobId, JobRecord, Jobs, Kind,
-    NewJob, Orphans, Outcome, PageRequest, Queue, Report, Reported, Rescued, Signal, Source, State, Store, Token, Turned,
-    WorkerId,
+    NewJob, Orphans, Outcome, PageRequest, Queue, Report, Reported, Rescued, Signal, Source, State, Store, Token,
+    Turned, WorkerId,
 };
 
 /// A store with the verbs in the short form that laws need.
@@ -487,11 +487,19 @@ pub async fn bad_input_is_refused_before_anything_is_written<H: Harness>(harness
         ("priority", jobs.enqueue_with(&mut tx, &fine, &options().priority(10)).await.map(|new| new.id)),
         ("max_attempts", jobs.enqueue_with(&mut tx, &fine, &options().max_attempts(0)).await.map(|new| new.id)),
         ("delay", jobs.enqueue_with(&mut tx, &fine, &options().delay(Duration::MAX)).await.map(|new| new.id)),
-        ("run_at", jobs.enqueue_with(&mut tx, &fine, &options().run_at(chrono::DateTime::<Utc>::MIN_UTC)).await.map(|new| new.id)),
+        (
+            "run_at",
+            jobs.enqueue_with(&mut tx, &fine, &options().run_at(chrono::DateTime::<Utc>::MIN_UTC))
+                .await
+                .map(|new| new.id),
+        ),
         ("timeout", jobs.enqueue_with(&mut tx, &fine, &options().timeout(Duration::ZERO)).await.map(|new| new.id)),
         ("unique_key", jobs.enqueue_with(&mut tx, &fine, &options().unique("")).await.map(|new| new.id)),
         ("order_key", jobs.enqueue_with(&mut tx, &fine, &options().ordered("a\0b")).await.map(|new| new.id)),
-        ("expires_after", jobs.enqueue_with(&mut tx, &fine, &options().expires_after(Duration::MAX)).await.map(|new| new.id)),
+        (
+            "expires_after",
+            jobs.enqueue_with(&mut tx, &fine, &options().expires_after(Duration::MAX)).await.map(|new| new.id),
+        ),
         ("run_at", jobs.enqueue_with(&mut tx, &fine, &options().run_at(far)).await.map(|new| new.id)),
     ] {
         assert!(matches!(refused, Err(Error::Invalid { what: at, .. }) if at == what), "{what}: {refused:?}");

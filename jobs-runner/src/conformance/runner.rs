@@ -399,11 +399,8 @@ pub async fn a_runner_rescues_what_a_lost_one_left<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::default());
     let id = stage.enqueue(1, Act::Succeed).await;
     let mut conn = stage.source.acquire().await.unwrap();
-    let task = ClaimRequest {
-        queue: &Queue::from_static(Task::QUEUE),
-        kinds: &[Kind::from_static(Task::KIND)],
-        ..request()
-    };
+    let task =
+        ClaimRequest { queue: &Queue::from_static(Task::QUEUE), kinds: &[Kind::from_static(Task::KIND)], ..request() };
     assert_eq!(hunt(&harness.store(), &mut conn, task).await.len(), 1);
     drop(conn);
     assert_eq!(stage.runner().drain().await.unwrap().succeeded, 1);
@@ -417,11 +414,8 @@ pub async fn a_runner_counts_what_died_with_a_lost_one<H: Harness>(harness: &H) 
     let mut conn = stage.source.acquire().await.unwrap();
     let last = EnqueueOptions::default().max_attempts(1);
     let id = stage.jobs.enqueue_with(&mut conn, &Task { number: 1, act: Act::Succeed }, &last).await.unwrap().id;
-    let task = ClaimRequest {
-        queue: &Queue::from_static(Task::QUEUE),
-        kinds: &[Kind::from_static(Task::KIND)],
-        ..request()
-    };
+    let task =
+        ClaimRequest { queue: &Queue::from_static(Task::QUEUE), kinds: &[Kind::from_static(Task::KIND)], ..request() };
     assert_eq!(hunt(&harness.store(), &mut conn, task).await.len(), 1);
     drop(conn);
     assert_eq!(stage.runner().drain().await.unwrap(), Tally { dead: 1, ..Tally::default() });

@@ -12,8 +12,9 @@ WHERE id IN (
         AND (expires_at IS NULL OR expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER))
         AND (order_key IS NULL OR NOT EXISTS (
             SELECT 1
-            FROM jobs_queue_job AS earlier
-            WHERE earlier.order_key = job.order_key AND earlier.id < job.id
+            FROM jobs_queue_job AS other
+            WHERE other.order_key = job.order_key AND other.id <> job.id
+                AND (other.id < job.id OR other.state = 'running')
         ))
         AND NOT EXISTS (SELECT 1 FROM jobs_queue_pause WHERE queue = $1)
     ORDER BY priority, run_at, id
