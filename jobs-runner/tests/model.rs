@@ -100,6 +100,23 @@ struct New {
     order: Option<usize>,
 }
 
+impl New {
+    fn job<'a>(&self, payload: &'a str, priority: u8) -> NewJob<'a> {
+        NewJob {
+            queue: &QUEUES[self.queue],
+            kind: &KINDS[self.kind],
+            payload: payload.into(),
+            priority,
+            max_attempts: self.max_attempts,
+            due: Due::After(self.due.into()),
+            expires: self.expires.map(|time| Due::After(time.into())),
+            timeout: None,
+            unique: self.unique.map(|(key, period)| Unique { key: KEYS[key], period: period.map(Duration::from) }),
+            order_key: self.order.map(|key| KEYS[key]),
+        }
+    }
+}
+
 fn new() -> impl Strategy<Value = New> {
     // Within one call a key is taken once, whatever its period.
     let unique = prop::option::weighted(0.3, (0..KEYS.len(), prop::option::of(Just(Time::Later))));
@@ -237,19 +254,8 @@ async fn answer<S: Store>(
     match operation {
         Operation::Enqueue { jobs } => {
             let payload = format!("{{\"number\": {number}}}");
-            let job = |new: &New| NewJob {
-                queue: &QUEUES[new.queue],
-                kind: &KINDS[new.kind],
-                payload: payload.as_str().into(),
-                priority: u8::try_from(number % 10).unwrap(),
-                max_attempts: new.max_attempts,
-                due: Due::After(new.due.into()),
-                expires: new.expires.map(|time| Due::After(time.into())),
-                timeout: None,
-                unique: new.unique.map(|(key, period)| Unique { key: KEYS[key], period: period.map(Duration::from) }),
-                order_key: new.order.map(|key| KEYS[key]),
-            };
-            let jobs: Vec<NewJob<'_>> = jobs.iter().map(job).collect();
+            let priority = u8::try_from(number % 10).unwrap();
+            let jobs: Vec<NewJob<'_>> = jobs.iter().map(|new| new.job(&payload, priority)).collect();
             let enqueued = store.enqueue(conn, &jobs).await.unwrap();
             history.jobs.extend(enqueued.iter().filter(|new| new.is_new).map(|new| new.id));
             // Who holds a key may be deleted by now.
