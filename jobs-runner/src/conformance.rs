@@ -2,12 +2,14 @@
 //!
 //! Implement [`Harness`] in a test and write `stoa_jobs_runner::conformance!(MyHarness::new().await);`.
 
+mod attempt;
 mod life;
 mod queue;
 mod runner;
 
 use std::time::Duration;
 
+pub use attempt::*;
 pub use life::*;
 pub use queue::*;
 pub use runner::*;
@@ -88,6 +90,11 @@ macro_rules! __laws {
             the_longest_settings_are_for_ever
             a_long_handler_keeps_its_claim
             a_lost_claim_cancels_its_handler
+            a_snoozed_job_comes_back_later
+            a_handler_that_hangs_is_cut_off
+            a_cancellation_reaches_a_running_handler
+            a_job_completed_in_a_transaction_takes_effect_once
+            progress_is_seen_from_outside
             a_misconfigured_runner_does_not_start
         }
     };
