@@ -164,12 +164,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn of<J: Job>(options: &EnqueueOptions) -> Result<Self> {
+    pub(crate) fn new(queue: Queue, kind: Kind, options: &EnqueueOptions) -> Result<Self> {
         Ok(Self {
-            queue: const { Queue::from_static(J::QUEUE) },
-            kind: const { Kind::from_static(J::KIND) },
-            unique: options.unique.as_ref().map(|(key, _)| scoped(J::KIND, "unique_key", key)).transpose()?,
-            order: options.order_key.as_ref().map(|key| scoped(J::QUEUE, "order_key", key)).transpose()?,
+            unique: options.unique.as_ref().map(|(key, _)| scoped(kind.as_str(), "unique_key", key)).transpose()?,
+            order: options.order_key.as_ref().map(|key| scoped(queue.as_str(), "order_key", key)).transpose()?,
+            queue,
+            kind,
         })
     }
 }

@@ -7,7 +7,7 @@ use tracing::instrument;
 
 use crate::job::Keys;
 use crate::{
-    Cancelled, EnqueueOptions, Enqueued, Filter, Job, JobId, JobRecord, Page, PageRequest, Queue, Result, Store,
+    Cancelled, EnqueueOptions, Enqueued, Filter, Job, JobId, JobRecord, Kind, Page, PageRequest, Queue, Result, Store,
 };
 
 /// Work to do later.
@@ -46,7 +46,8 @@ impl<S: Store> Jobs<S> {
         job: &J,
         options: &EnqueueOptions,
     ) -> Result<Enqueued> {
-        let keys = Keys::of::<J>(options)?;
+        let (queue, kind) = const { (Queue::from_static(J::QUEUE), Kind::from_static(J::KIND)) };
+        let keys = Keys::new(queue, kind, options)?;
         let new = options.new_job(job, &keys)?;
         let enqueued = self.store.enqueue(conn, &[new]).await?;
         Ok(enqueued[0]) // the store answers for each job
@@ -85,7 +86,9 @@ impl<S: Store> Jobs<S> {
         jobs: impl Iterator<Item = (&'a J, &'a EnqueueOptions)>,
     ) -> Result<Vec<Enqueued>> {
         let jobs: Vec<(&J, &EnqueueOptions)> = jobs.collect();
-        let keys = jobs.iter().map(|(_, options)| Keys::of::<J>(options)).collect::<Result<Vec<_>>>()?;
+        let (queue, kind) = const { (Queue::from_static(J::QUEUE), Kind::from_static(J::KIND)) };
+        let keys = jobs.iter().map(|(_, options)| Keys::new(queue.clone(), kind.clone(), options));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
         let new = jobs.iter().zip(&keys).map(|((job, options), keys)| options.new_job(*job, keys));
         let new = new.collect::<Result<Vec<_>>>()?;
         self.store.enqueue(conn, &new).await
