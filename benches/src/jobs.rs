@@ -109,8 +109,7 @@ async fn drain_one(mut conn: PgConnection) -> u64 {
                 FOR UPDATE SKIP LOCKED
             )
             UPDATE jobs_queue_job AS job
-            SET state = 'running', attempt = attempt + 1, token = 1, lease_until = statement_timestamp() + interval '15 seconds',
-                attempted_at = statement_timestamp()
+            SET state = 'running', attempt = attempt + 1, token = 1, worker = 1, attempted_at = statement_timestamp()
             FROM due
             WHERE job.id = due.id
             RETURNING job.id

@@ -2,11 +2,15 @@
 //!
 //! Implement [`Harness`] in a test and write `stoa_jobs_runner::conformance!(MyHarness::new().await);`.
 
+mod attempt;
+mod life;
 mod queue;
 mod runner;
 
 use std::time::Duration;
 
+pub use attempt::*;
+pub use life::*;
 pub use queue::*;
 pub use runner::*;
 
@@ -55,6 +59,18 @@ macro_rules! __laws {
             an_error_of_any_text_is_storable
             on_a_bare_connection_every_verb_stands_alone
             the_longest_durations_are_storable
+            a_unique_key_has_one_job_at_a_time
+            a_unique_key_withstands_a_crowd
+            jobs_of_one_key_run_one_after_the_other
+            concurrent_claimers_keep_the_order
+            a_cancelled_job_does_not_run_again
+            a_retried_job_has_its_attempts_again
+            the_error_of_every_attempt_is_kept
+            an_expired_job_does_not_run
+            a_paused_queue_is_not_claimed_from
+            a_turn_ends_and_begins
+            a_job_of_an_unknown_worker_is_found
+            an_empty_queue_says_when_to_come_back
             a_handler_runs_once_for_each_job
             a_failing_handler_is_tried_again
             failures_say_what_shall_become_of_the_job
@@ -74,6 +90,11 @@ macro_rules! __laws {
             the_longest_settings_are_for_ever
             a_long_handler_keeps_its_claim
             a_lost_claim_cancels_its_handler
+            a_snoozed_job_comes_back_later
+            a_handler_that_hangs_is_cut_off
+            a_cancellation_reaches_a_running_handler
+            a_job_completed_in_a_transaction_takes_effect_once
+            progress_is_seen_from_outside
             a_misconfigured_runner_does_not_start
         }
     };
@@ -108,9 +129,13 @@ fn new_job() -> NewJob<'static> {
     NewJob {
         queue: const { &MAIL },
         kind: const { &WELCOME },
-        payload: "{}",
+        payload: "{}".into(),
         priority: 5,
         max_attempts: 3,
         due: Due::default(),
+        expires: None,
+        timeout: None,
+        unique: None,
+        order_key: None,
     }
 }

@@ -3,11 +3,13 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::{Claim, Job, JobId};
+use crate::{Claim, Job, JobId, Jobs, Outcome, Report, Reported, Store, WorkerId};
 
 /// No recorded error is longer, in bytes.
 const MAX_TEXT: usize = 4096;
@@ -27,16 +29,38 @@ pub trait Handler<T>: Job {
 #[derive(Debug)]
 pub struct Context<T> {
     pub(crate) claim: Claim,
+    pub(crate) worker: WorkerId,
     pub(crate) attempt: u16,
     pub(crate) max_attempts: u16,
     pub(crate) state: Arc<T>,
-    pub(crate) cancelled: watch::Receiver<bool>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) cancelled: watch::Receiver<Option<Cancellation>>,
+    pub(crate) progress: watch::Sender<Option<String>>,
+    /// Whether the job was completed in a transaction of the handler's.
+    pub(crate) is_completed: Arc<AtomicBool>,
+}
+
+/// Why an attempt should end early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cancellation {
+    /// The runner is stopping: what is not finished within its grace period is given back.
+    Stopping,
+    /// Somebody cancelled the job: an attempt that does not succeed within the runner's grace period is its last.
+    Requested,
+    /// The claim is no longer valid: whatever the attempt comes to counts for nothing.
+    Lost,
 }
 
 impl<T> Context<T> {
     /// Returns the id of the job.
     pub fn id(&self) -> JobId {
         self.claim.id
+    }
+
+    /// Returns who runs it, as `jobs_queue_worker` knows it.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
     }
 
     /// Returns which attempt this is, from 1.
@@ -54,16 +78,49 @@ impl<T> Context<T> {
         &self.state
     }
 
-    /// Waits until going on is pointless: the runner is stopping, or the claim was lost to another one.
+    /// Returns when the attempt is cut off, if it has a timeout.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Notes how far the work is, for [`JobRecord::progress`](crate::JobRecord::progress): at most 4096 bytes, written soon. A
+    /// later note replaces one that is not written yet.
+    pub fn progress(&self, progress: impl Into<String>) {
+        self.progress.send_replace(Some(progress.into()));
+    }
+
+    /// Completes the job in the handler's own transaction: what that writes takes effect exactly once.
+    ///
+    /// Return `Ok(())` after the commit. If the transaction does not commit, return an error: the attempt has failed.
+    ///
+    /// # Errors
+    /// A failure if the claim was lost: leave the transaction uncommitted, for somebody else runs the job.
+    pub async fn complete_in<S: Store>(&self, jobs: &Jobs<S>, tx: &mut S::Connection) -> Result<(), Failure> {
+        let report = Report { claim: self.claim, outcome: Outcome::Succeeded };
+        match jobs.store.turn(tx, &[report], None).await?.reported[..] {
+            [Reported::Now(_)] => {
+                self.is_completed.store(true, Ordering::Release);
+                Ok(())
+            }
+            _ => Err(Failure::retry("the claim was lost")),
+        }
+    }
+
+    /// Waits until going on is pointless: the runner is stopping, somebody cancelled the job, or the claim was lost.
     ///
     /// Work that does not listen has the grace period to finish; work that does gives itself back with [`Failure::release`].
     pub async fn cancelled(&self) {
         // The sender lives as long as the attempt: an error means that the attempt is over.
-        let _ = self.cancelled.clone().wait_for(|cancelled| *cancelled).await;
+        let _ = self.cancelled.clone().wait_for(Option::is_some).await;
     }
 
     /// Says whether [`cancelled`](Self::cancelled) would return at once.
     pub fn is_cancelled(&self) -> bool {
+        self.cancellation().is_some()
+    }
+
+    /// Says why the attempt should end, if it should.
+    pub fn cancellation(&self) -> Option<Cancellation> {
         *self.cancelled.borrow()
     }
 }
@@ -86,8 +143,8 @@ pub(crate) enum Verdict {
     RetryAfter(Duration),
     /// Never try again.
     Fatal,
-    /// Try again, and forget this attempt.
-    Release,
+    /// Try again, and forget this attempt; after a given time, or after the runner's poll interval.
+    Release(Option<Duration>),
     /// Try again after the backoff; perhaps a later release of the host can read it.
     Undecodable,
 }
@@ -111,7 +168,12 @@ impl Failure {
     /// Gives the job back at no cost: this attempt does not count. The job is due again after the runner's poll interval, or at
     /// once, for other runners, if this one is stopping.
     pub fn release() -> Self {
-        Self { error: "released".into(), verdict: Verdict::Release }
+        Self { error: "released".into(), verdict: Verdict::Release(None) }
+    }
+
+    /// Gives the job back at no cost, due again after `delay`: what it waits for is not there yet.
+    pub fn snooze(delay: Duration) -> Self {
+        Self { error: "snoozed".into(), verdict: Verdict::Release(Some(delay)) }
     }
 
     pub(crate) fn undecodable(error: serde_json::Error) -> Self {

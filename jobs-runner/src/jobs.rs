@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::instrument;
 
-use crate::job::payload;
-use crate::store::NewJob;
-use crate::{EnqueueOptions, Filter, Job, JobId, JobRecord, Kind, Page, PageRequest, Queue, Result, Store};
+use crate::job::Keys;
+use crate::{
+    Cancelled, EnqueueOptions, Enqueued, Filter, Job, JobId, JobRecord, Kind, Page, PageRequest, Queue, Result, Store,
+};
 
 /// Work to do later.
 ///
@@ -31,10 +32,10 @@ impl<S: Store> Jobs<S> {
     /// [`Error::Invalid`](crate::Error::Invalid) if the payload is larger than 1 MiB of JSON or holds the character NUL;
     /// [`Error::Unserialisable`](crate::Error::Unserialisable); [`Error::Backend`](crate::Error::Backend).
     pub async fn enqueue<J: Job>(&self, conn: &mut S::Connection, job: &J) -> Result<JobId> {
-        self.enqueue_with(conn, job, &EnqueueOptions::default()).await
+        Ok(self.enqueue_with(conn, job, &EnqueueOptions::default()).await?.id)
     }
 
-    /// Stores a job with options of its own.
+    /// Stores a job with options of its own, unless another one has its unique key, and says which one that is.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue), and [`Error::Invalid`](crate::Error::Invalid) if an option is out of its bounds.
@@ -44,16 +45,100 @@ impl<S: Store> Jobs<S> {
         conn: &mut S::Connection,
         job: &J,
         options: &EnqueueOptions,
-    ) -> Result<JobId> {
-        let new = NewJob {
-            queue: &const { Queue::from_static(J::QUEUE) },
-            kind: &const { Kind::from_static(J::KIND) },
-            payload: &payload(job)?,
-            priority: options.checked_priority()?,
-            max_attempts: options.checked_max_attempts::<J>()?,
-            due: options.checked_due()?,
-        };
+    ) -> Result<Enqueued> {
+        let (queue, kind) = const { (Queue::from_static(J::QUEUE), Kind::from_static(J::KIND)) };
+        let keys = Keys::new(queue, kind, options)?;
+        let new = options.new_job(job, &keys)?;
+        let enqueued = self.store.enqueue(conn, &[new]).await?;
+        Ok(enqueued[0]) // the store answers for each job
+    }
+
+    /// Stores any number of jobs of one kind in one call, and answers in their order.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue); nothing was written then.
+    pub async fn enqueue_many<'a, J: Job>(
+        &self,
+        conn: &mut S::Connection,
+        jobs: impl IntoIterator<Item = &'a J>,
+    ) -> Result<Vec<Enqueued>> {
+        let options = EnqueueOptions::default();
+        self.store_all(conn, jobs.into_iter().map(|job| (job, &options))).await
+    }
+
+    /// Stores any number of jobs of one kind, each with options of its own, and answers in their order. Of several with one
+    /// unique key the first is stored.
+    ///
+    /// # Errors
+    /// As [`enqueue_with`](Self::enqueue_with); nothing was written then.
+    pub async fn enqueue_many_with<'a, J: Job>(
+        &self,
+        conn: &mut S::Connection,
+        jobs: impl IntoIterator<Item = &'a (J, EnqueueOptions)>,
+    ) -> Result<Vec<Enqueued>> {
+        self.store_all(conn, jobs.into_iter().map(|(job, options)| (job, options))).await
+    }
+
+    #[instrument(level = "debug", name = "jobs.enqueue_many", skip_all, fields(kind = J::KIND))]
+    async fn store_all<'a, J: Job>(
+        &self,
+        conn: &mut S::Connection,
+        jobs: impl Iterator<Item = (&'a J, &'a EnqueueOptions)>,
+    ) -> Result<Vec<Enqueued>> {
+        let jobs: Vec<(&J, &EnqueueOptions)> = jobs.collect();
+        let (queue, kind) = const { (Queue::from_static(J::QUEUE), Kind::from_static(J::KIND)) };
+        let keys = jobs.iter().map(|(_, options)| Keys::new(queue.clone(), kind.clone(), options));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        let new = jobs.iter().zip(&keys).map(|((job, options), keys)| options.new_job(*job, keys));
+        let new = new.collect::<Result<Vec<_>>>()?;
         self.store.enqueue(conn, &new).await
+    }
+
+    /// Cancels a job that waits, or asks the worker of a running one to: its handler hears of it within a second, wherever it
+    /// runs, and has the runner's grace period to end.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if the database failed.
+    #[instrument(level = "debug", name = "jobs.cancel", skip_all)]
+    pub async fn cancel(&self, conn: &mut S::Connection, id: JobId) -> Result<Cancelled> {
+        self.store.cancel(conn, id).await
+    }
+
+    /// Brings back up to `limit` dead and cancelled jobs, with all their attempts before them and without their unique keys and
+    /// expiry, and lets up to `limit` failed ones run at once; says how many.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if the database failed.
+    #[instrument(level = "debug", name = "jobs.retry", skip_all)]
+    pub async fn retry(&self, conn: &mut S::Connection, filter: &Filter, limit: u32) -> Result<u64> {
+        self.store.retry(conn, filter, limit).await
+    }
+
+    /// Removes a job that is not running, finished or not, and says whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if the database failed.
+    #[instrument(level = "debug", name = "jobs.delete", skip_all)]
+    pub async fn delete(&self, conn: &mut S::Connection, id: JobId) -> Result<bool> {
+        self.store.delete(conn, id).await
+    }
+
+    /// Lets no runner claim from the queue until it is resumed; what runs goes on.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if the database failed.
+    #[instrument(level = "debug", name = "jobs.pause", skip_all)]
+    pub async fn pause(&self, conn: &mut S::Connection, queue: &Queue) -> Result<()> {
+        self.store.pause(conn, queue).await
+    }
+
+    /// Ends a pause.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if the database failed.
+    #[instrument(level = "debug", name = "jobs.resume", skip_all)]
+    pub async fn resume(&self, conn: &mut S::Connection, queue: &Queue) -> Result<()> {
+        self.store.resume(conn, queue).await
     }
 
     /// Makes the runners that were made with this value or a clone of it look for work now.

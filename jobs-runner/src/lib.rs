@@ -4,6 +4,9 @@ mod jobs;
 mod runner;
 mod worker;
 
+mod flight;
+mod hunger;
+
 mod backoff;
 mod handler;
 mod job;
@@ -26,7 +29,7 @@ pub mod conformance;
 
 pub use backoff::Backoff;
 pub use error::{Error, Result};
-pub use handler::{Context, Failure, Handler};
+pub use handler::{Cancellation, Context, Failure, Handler};
 pub use job::{EnqueueOptions, Job};
 pub use jobs::Jobs;
 pub use memory::Memory;
@@ -34,9 +37,12 @@ pub use name::{Kind, Queue};
 pub use page::{Page, PageRequest};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
-pub use record::{DeadReason, Filter, JobId, JobRecord, State};
+pub use record::{AttemptError, DeadReason, Filter, JobId, JobRecord, State};
 pub use runner::{Runner, Tally};
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
-pub use store::{Claim, ClaimRequest, Claimed, Due, NewJob, Outcome, Report, Reported, Rescued, Store, Token};
+pub use store::{
+    Cancelled, Claim, ClaimRequest, Claimed, Due, Enqueued, NewJob, Orphans, Outcome, Report, Reported, Rescued,
+    Signal, Since, Store, Token, Turned, Unique, WorkerId,
+};

@@ -1,6 +1,6 @@
 //! The backend in memory: the executable specification, and the one for unit tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,10 +9,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Mutex as WriterLock, OwnedMutexGuard};
 
 use crate::handler::storable;
-use crate::store::{CRASH, MAX_DURATION};
+use crate::record::AttemptError;
+use crate::store::{CRASH, MAX_DURATION, MAX_ERRORS, signals};
 use crate::{
-    Claim, ClaimRequest, Claimed, DeadReason, Due, Filter, JobId, JobRecord, NewJob, Outcome, Report, Reported,
-    Rescued, Result, Source, State, Store, Token,
+    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Filter, JobId, JobRecord, Kind, NewJob,
+    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, Unique,
+    WorkerId,
 };
 
 /// Keeps jobs in memory.
@@ -45,122 +47,190 @@ pub struct Transaction {
 #[derive(Debug)]
 pub struct Guard(Connection);
 
-type Rows = BTreeMap<JobId, Row>;
+#[derive(Clone, Debug, Default)]
+struct Rows {
+    jobs: BTreeMap<JobId, Row>,
+    last_id: i64,
+    /// Until when each worker's lease lasts.
+    workers: HashMap<WorkerId, DateTime<Utc>>,
+    /// Which job stands for a unique key, and until when; `None`: until it is finished.
+    unique: HashMap<String, (JobId, Option<DateTime<Utc>>)>,
+    paused: HashSet<Queue>,
+}
 
 #[derive(Clone, Debug)]
 struct Row {
     job: JobRecord,
-    /// Who holds it until when, while it is running.
-    held: Option<(Token, DateTime<Utc>)>,
+    /// Who holds it, while it is running.
+    held: Option<(Token, WorkerId)>,
+    is_cancelled: bool,
 }
 
 impl Store for Memory {
     type Connection = Connection;
 
-    async fn enqueue(&self, conn: &mut Connection, job: &NewJob<'_>) -> Result<JobId> {
-        conn.write(|rows, now| {
-            let id = JobId::from(rows.last_key_value().map_or(1, |(id, _)| id.as_i64() + 1));
-            let run_at = match job.due {
-                Due::After(delay) => now + delta(delay),
-                Due::At(at) => at,
-            };
-            let job = JobRecord {
-                id,
-                queue: job.queue.clone(),
-                kind: job.kind.clone(),
-                payload: job.payload.to_owned(),
-                state: State::Pending,
-                reason: None,
-                priority: job.priority,
-                attempt: 0,
-                max_attempts: job.max_attempts,
-                crashes: 0,
-                last_error: None,
-                run_at,
-                created_at: now,
-                attempted_at: None,
-                finished_at: None,
-            };
-            rows.insert(id, Row { job, held: None });
-            Ok(id)
-        })
-        .await
+    const LANES: usize = 1;
+
+    async fn enqueue(&self, conn: &mut Connection, jobs: &[NewJob<'_>]) -> Result<Vec<Enqueued>> {
+        conn.write(|rows, now| Ok(jobs.iter().map(|job| rows.enqueue(job, now)).collect())).await
     }
 
-    async fn claim(&self, conn: &mut Connection, request: &ClaimRequest<'_>) -> Result<Vec<Claimed>> {
+    async fn turn(
+        &self,
+        conn: &mut Connection,
+        reports: &[Report],
+        request: Option<&ClaimRequest<'_>>,
+    ) -> Result<Turned> {
         conn.write(|rows, now| {
-            let mut due: Vec<&mut Row> = rows.values_mut().filter(|row| row.is_due(request, now)).collect();
-            due.sort_by_key(|row| (row.job.priority, row.job.run_at, row.job.id));
-            due.truncate(request.limit as usize);
-            Ok(due
-                .into_iter()
-                .map(|Row { job, held }| {
-                    *held = Some((request.token, now + delta(request.lease)));
-                    job.state = State::Running;
-                    job.attempt += 1;
-                    job.attempted_at = Some(now);
-                    Claimed {
-                        claim: Claim { id: job.id, token: request.token },
-                        kind: job.kind.clone(),
-                        payload: job.payload.clone(),
-                        attempt: job.attempt,
-                        max_attempts: job.max_attempts,
-                    }
-                })
-                .collect())
-        })
-        .await
-    }
-
-    async fn renew(&self, conn: &mut Connection, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>> {
-        conn.write(|rows, now| {
-            let mut lost = Vec::new();
-            for claim in claims {
-                match held(rows, claim) {
-                    Some(row) => row.held = Some((claim.token, now + delta(lease))),
-                    None => lost.push(*claim),
+            let reported = reports.iter().map(|report| match rows.held(&report.claim) {
+                Some(row) => {
+                    let state = row.end(&report.outcome, now);
+                    rows.leave(report.claim.id);
+                    Reported::Now(state)
                 }
+                None => Reported::Fenced,
+            });
+            let reported = reported.collect();
+            Ok(Turned { reported, claimed: request.map_or_else(Vec::new, |request| rows.claim(request, now)) })
+        })
+        .await
+    }
+
+    async fn next_due(&self, conn: &mut Connection, queue: &Queue, kinds: &[Kind]) -> Result<Option<Duration>> {
+        let now = conn.database.now();
+        conn.read(|rows| {
+            let waiting = rows.jobs.values().filter(|row| row.waits() && row.job.queue == *queue);
+            let later = waiting.filter(|row| row.job.run_at > now && kinds.contains(&row.job.kind));
+            Ok(later.map(|row| row.job.run_at).min().and_then(|at| (at - now).to_std().ok()))
+        })
+    }
+
+    async fn beat(&self, conn: &mut Connection, worker: WorkerId, lease: Duration) -> Result<()> {
+        conn.write(|rows, now| rows.workers.insert(worker, now + delta(lease))).await;
+        Ok(())
+    }
+
+    async fn retire(&self, conn: &mut Connection, worker: WorkerId) -> Result<()> {
+        conn.write(|rows, _| rows.workers.remove(&worker)).await;
+        Ok(())
+    }
+
+    async fn watch(&self, conn: &mut Connection, claims: &[Claim]) -> Result<Vec<Signal>> {
+        conn.read(|rows| {
+            let held = claims.iter().filter_map(|claim| rows.jobs.get(&claim.id));
+            let held = held.filter_map(|row| Some((row.job.id.as_i64(), row.held?.0.as_i64(), row.is_cancelled)));
+            Ok(signals(claims, held))
+        })
+    }
+
+    async fn abandon(&self, conn: &mut Connection, worker: WorkerId, token: Token) -> Result<()> {
+        conn.write(|rows, _| {
+            for row in rows.jobs.values_mut().filter(|row| row.held == Some((token, worker))) {
+                row.held = None;
+                row.job.state = State::Pending;
+                row.job.attempt -= 1;
             }
-            Ok(lost)
+            Ok(())
         })
         .await
     }
 
-    async fn report(&self, conn: &mut Connection, reports: &[Report]) -> Result<Vec<Reported>> {
+    async fn rescue(&self, conn: &mut Connection, limit: u32, orphans: Orphans) -> Result<Rescued> {
         conn.write(|rows, now| {
-            Ok(reports
-                .iter()
-                .map(|report| match held(rows, &report.claim) {
-                    Some(row) => Reported::Now(row.end(&report.outcome, now)),
-                    None => Reported::Fenced,
-                })
-                .collect())
-        })
-        .await
-    }
-
-    async fn rescue(&self, conn: &mut Connection, limit: u32) -> Result<Rescued> {
-        conn.write(|rows, now| {
-            let mut expired: Vec<&mut Row> = rows.values_mut().filter(|row| row.is_expired(now)).collect();
-            expired.sort_by_key(|row| row.held.map(|(_, until)| until));
-            expired.truncate(limit as usize);
+            let is_lost = |worker: &WorkerId| match rows.workers.get(worker) {
+                Some(until) => *until <= now,
+                None => orphans == Orphans::Include,
+            };
+            let running = rows.jobs.values().filter(|row| row.held.is_some_and(|(_, worker)| is_lost(&worker)));
+            let lost: Vec<JobId> = running.map(|row| row.job.id).take(limit as usize).collect();
             let mut rescued = Rescued::default();
-            for row in expired {
+            let retry = Some(Duration::ZERO);
+            let crash = Outcome::Failed { error: CRASH.to_owned(), retry, reason: DeadReason::Crashed };
+            for id in lost {
+                let Some(row) = rows.jobs.get_mut(&id) else { continue };
                 row.job.crashes += 1;
-                let retry = Some(Duration::ZERO);
-                let crash = Outcome::Failed { error: CRASH.to_owned(), retry, reason: DeadReason::Crashed };
-                match row.end(&crash, now) {
-                    State::Dead => rescued.dead += 1,
-                    _ => rescued.failed += 1,
-                }
+                rescued.count(row.end(&crash, now));
+                rows.leave(id);
             }
             Ok(rescued)
         })
         .await
     }
 
+    async fn expire(&self, conn: &mut Connection, limit: u32) -> Result<u32> {
+        conn.write(|rows, now| {
+            let expired = rows.jobs.values().filter(|row| row.waits() && row.is_expired(now));
+            let expired: Vec<JobId> = expired.map(|row| row.job.id).take(limit as usize).collect();
+            for id in &expired {
+                rows.finish(*id, State::Dead, Some(DeadReason::Expired), now);
+            }
+            Ok(expired.len().try_into().unwrap_or(limit))
+        })
+        .await
+    }
+
+    async fn progress(&self, conn: &mut Connection, claim: Claim, progress: &str) -> Result<bool> {
+        conn.write(|rows, _| {
+            let row = rows.held(&claim);
+            Ok(row.map(|row| row.job.progress = Some(storable(progress))).is_some())
+        })
+        .await
+    }
+
+    async fn cancel(&self, conn: &mut Connection, id: JobId) -> Result<Cancelled> {
+        conn.write(|rows, now| match rows.jobs.get_mut(&id) {
+            Some(row) if row.job.state == State::Running => {
+                row.is_cancelled = true;
+                Ok(Cancelled::Requested)
+            }
+            Some(row) if row.waits() => {
+                rows.finish(id, State::Cancelled, None, now);
+                Ok(Cancelled::Now)
+            }
+            _ => Ok(Cancelled::NotFound),
+        })
+        .await
+    }
+
+    async fn retry(&self, conn: &mut Connection, filter: &Filter, limit: u32) -> Result<u64> {
+        conn.write(|rows, now| {
+            let wanted = || rows.jobs.values().filter(|row| filter.is_met_by(&row.job)).map(|row| &row.job);
+            let given_up = wanted().filter(|job| matches!(job.state, State::Dead | State::Cancelled));
+            let mut ids: Vec<JobId> = given_up.map(|job| job.id).take(limit as usize).collect();
+            let failed = wanted().filter(|job| job.state == State::Failed && job.run_at > now);
+            ids.extend(failed.map(|job| job.id).take(limit as usize));
+            for row in ids.iter().filter_map(|id| rows.jobs.remove(id)).collect::<Vec<_>>() {
+                rows.jobs.insert(row.job.id, row.again(now));
+            }
+            Ok(ids.len() as u64)
+        })
+        .await
+    }
+
+    async fn delete(&self, conn: &mut Connection, id: JobId) -> Result<bool> {
+        conn.write(|rows, _| match rows.jobs.get(&id) {
+            Some(row) if row.job.state != State::Running => {
+                let is_there = |(job, until): &mut (JobId, Option<DateTime<Utc>>)| *job != id || until.is_some();
+                rows.unique.retain(|_, holder| is_there(holder));
+                Ok(rows.jobs.remove(&id).is_some())
+            }
+            _ => Ok(false),
+        })
+        .await
+    }
+
+    async fn pause(&self, conn: &mut Connection, queue: &Queue) -> Result<()> {
+        conn.write(|rows, _| rows.paused.insert(queue.clone())).await;
+        Ok(())
+    }
+
+    async fn resume(&self, conn: &mut Connection, queue: &Queue) -> Result<()> {
+        conn.write(|rows, _| rows.paused.remove(queue)).await;
+        Ok(())
+    }
+
     async fn find(&self, conn: &mut Connection, id: JobId) -> Result<Option<JobRecord>> {
-        conn.read(|rows| Ok(rows.get(&id).map(|row| row.job.clone())))
+        conn.read(|rows| Ok(rows.jobs.get(&id).map(|row| row.job.clone())))
     }
 
     async fn list(
@@ -171,11 +241,10 @@ impl Store for Memory {
         limit: u32,
     ) -> Result<Vec<JobRecord>> {
         conn.read(|rows| {
-            let jobs = rows.values().rev().map(|row| &row.job);
+            let jobs = rows.jobs.values().rev().map(|row| &row.job);
             Ok(jobs
                 .filter(|job| before.is_none_or(|before| job.id < before))
-                .filter(|job| filter.queue.as_ref().is_none_or(|queue| job.queue == *queue))
-                .filter(|job| filter.state.is_none_or(|state| job.state == state))
+                .filter(|job| filter.is_met_by(job))
                 .take(limit as usize)
                 .cloned()
                 .collect())
@@ -183,16 +252,129 @@ impl Store for Memory {
     }
 }
 
+impl Rows {
+    fn enqueue(&mut self, new: &NewJob<'_>, now: DateTime<Utc>) -> Enqueued {
+        let is_taken = |(_, until): &&(JobId, Option<DateTime<Utc>>)| until.is_none_or(|until| until > now);
+        let holder = new.unique.and_then(|unique| self.unique.get(unique.key).filter(is_taken));
+        if let Some((id, _)) = holder {
+            return Enqueued { id: *id, is_new: false };
+        }
+        self.last_id += 1;
+        let id = JobId::from(self.last_id);
+        if let Some(Unique { key, period }) = new.unique {
+            self.unique.insert(key.to_owned(), (id, period.map(|period| now + delta(period))));
+        }
+        let moment = |due| match due {
+            Due::After(delay) => now + delta(delay),
+            Due::At(at) => at,
+        };
+        let job = JobRecord {
+            id,
+            queue: new.queue.clone(),
+            kind: new.kind.clone(),
+            payload: new.payload.to_string(),
+            state: State::Pending,
+            reason: None,
+            priority: new.priority,
+            attempt: 0,
+            max_attempts: new.max_attempts,
+            crashes: 0,
+            timeout: new.timeout,
+            unique_key: new.unique.map(|unique| unique.key.to_owned()),
+            order_key: new.order_key.map(str::to_owned),
+            progress: None,
+            last_error: None,
+            errors: Vec::new(),
+            run_at: moment(new.due),
+            expires_at: new.expires.map(moment),
+            created_at: now,
+            attempted_at: None,
+            finished_at: None,
+        };
+        self.jobs.insert(id, Row { job, held: None, is_cancelled: false });
+        Enqueued { id, is_new: true }
+    }
+
+    fn claim(&mut self, request: &ClaimRequest<'_>, now: DateTime<Utc>) -> Vec<Claimed> {
+        if self.paused.contains(request.queue) {
+            return Vec::new();
+        }
+        // Of the jobs that share a key the one that runs, which is not due, or else the first one.
+        let mut first: HashMap<String, JobId> = HashMap::new();
+        for row in self.jobs.values().filter(|row| row.job.finished_at.is_none()) {
+            if let Some(key) = &row.job.order_key {
+                let first = first.entry(key.clone()).or_insert(row.job.id);
+                if row.held.is_some() {
+                    *first = row.job.id;
+                }
+            }
+        }
+        let is_first = |job: &JobRecord| job.order_key.as_ref().is_none_or(|key| first.get(key) == Some(&job.id));
+        let due = self.jobs.values_mut().filter(|row| row.is_due(request, now) && is_first(&row.job));
+        let mut due: Vec<&mut Row> = due.collect();
+        due.sort_by_key(|row| (row.job.priority, row.job.run_at, row.job.id));
+        due.truncate(request.limit as usize);
+        due.into_iter().map(|row| row.begin(request, now)).collect()
+    }
+
+    fn held(&mut self, claim: &Claim) -> Option<&mut Row> {
+        self.jobs.get_mut(&claim.id).filter(|row| row.held.is_some_and(|(token, _)| token == claim.token))
+    }
+
+    fn finish(&mut self, id: JobId, state: State, reason: Option<DeadReason>, now: DateTime<Utc>) {
+        if let Some(row) = self.jobs.get_mut(&id) {
+            row.job.state = state;
+            row.job.reason = reason;
+            row.job.finished_at = Some(now);
+        }
+        self.leave(id);
+    }
+
+    /// A finished job no longer stands for its key.
+    fn leave(&mut self, id: JobId) {
+        let Some(Row { job, .. }) = self.jobs.get(&id).filter(|row| row.job.finished_at.is_some()) else { return };
+        if let Some(key) = &job.unique_key
+            && self.unique.get(key) == Some(&(id, None))
+        {
+            self.unique.remove(key);
+        }
+    }
+}
+
 impl Row {
-    fn is_due(&self, request: &ClaimRequest<'_>, now: DateTime<Utc>) -> bool {
+    fn waits(&self) -> bool {
         matches!(self.job.state, State::Pending | State::Failed)
+    }
+
+    fn is_due(&self, request: &ClaimRequest<'_>, now: DateTime<Utc>) -> bool {
+        self.waits()
             && self.job.run_at <= now
+            && !self.is_expired(now)
             && self.job.queue == *request.queue
             && request.kinds.contains(&self.job.kind)
     }
 
     fn is_expired(&self, now: DateTime<Utc>) -> bool {
-        self.held.is_some_and(|(_, until)| until <= now)
+        self.job.expires_at.is_some_and(|at| at <= now)
+    }
+
+    fn begin(&mut self, request: &ClaimRequest<'_>, now: DateTime<Utc>) -> Claimed {
+        self.held = Some((request.token, request.worker));
+        let job = &mut self.job;
+        job.state = State::Running;
+        job.attempt += 1;
+        job.attempted_at = Some(now);
+        Claimed {
+            claim: Claim { id: job.id, token: request.token },
+            kind: job.kind.clone(),
+            payload: job.payload.clone(),
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            timeout: job.timeout,
+            run_at: job.run_at,
+            priority: job.priority,
+            is_ordered: job.order_key.is_some(),
+        }
     }
 
     fn end(&mut self, outcome: &Outcome, now: DateTime<Utc>) -> State {
@@ -201,8 +383,14 @@ impl Row {
         match outcome {
             Outcome::Succeeded => job.state = State::Succeeded,
             Outcome::Failed { error, retry, reason } => {
-                job.last_error = Some(storable(error));
+                let error = storable(error);
+                if job.errors.len() >= MAX_ERRORS {
+                    job.errors.remove(0);
+                }
+                job.errors.push(AttemptError { attempt: job.attempt, at: now, error: error.clone() });
+                job.last_error = Some(error);
                 match retry {
+                    _ if self.is_cancelled => job.state = State::Cancelled,
                     Some(delay) if job.attempt < job.max_attempts => {
                         job.state = State::Failed;
                         job.run_at = now + delta(*delay);
@@ -213,21 +401,36 @@ impl Row {
                     }
                 }
             }
+            Outcome::Released { .. } if self.is_cancelled => job.state = State::Cancelled,
             Outcome::Released { delay } => {
                 job.state = State::Pending;
                 job.attempt -= 1;
                 job.run_at = now + delta(*delay);
             }
         }
-        if matches!(job.state, State::Succeeded | State::Dead) {
+        if matches!(job.state, State::Succeeded | State::Dead | State::Cancelled) {
             job.finished_at = Some(now);
         }
         job.state
     }
-}
 
-fn held<'a>(rows: &'a mut Rows, claim: &Claim) -> Option<&'a mut Row> {
-    rows.get_mut(&claim.id).filter(|row| row.held.is_some_and(|(token, _)| token == claim.token))
+    /// The job as it runs again by somebody's wish.
+    fn again(mut self, now: DateTime<Utc>) -> Self {
+        self.job.run_at = now;
+        if self.job.state != State::Failed {
+            self.is_cancelled = false;
+            self.job.state = State::Pending;
+            self.job.reason = None;
+            self.job.attempt = 0;
+            self.job.crashes = 0;
+            self.job.unique_key = None;
+            self.job.progress = None;
+            self.job.expires_at = None;
+            self.job.attempted_at = None;
+            self.job.finished_at = None;
+        }
+        self
+    }
 }
 
 fn delta(duration: Duration) -> TimeDelta {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -94,6 +95,8 @@ text_enum!(
         Succeeded = "succeeded",
         /// Given up; [`JobRecord::reason`] says why.
         Dead = "dead",
+        /// Somebody took it out of the queue.
+        Cancelled = "cancelled",
     }
 );
 
@@ -108,6 +111,8 @@ text_enum!(
         Crashed = "crashed",
         /// Its payload was not what its handler expects, up to the last attempt.
         Undecodable = "undecodable",
+        /// It did not run in time.
+        Expired = "expired",
     }
 );
 
@@ -135,36 +140,101 @@ pub struct JobRecord {
     pub max_attempts: u16,
     /// How many of them ended with the loss of their worker.
     pub crashes: u16,
+    /// How long an attempt may take.
+    pub timeout: Option<Duration>,
+    /// What no other job has while this one is active, or for its period.
+    pub unique_key: Option<String>,
+    /// What it shares with jobs that do not run beside it.
+    pub order_key: Option<String>,
+    /// What its handler last said about how far it is.
+    pub progress: Option<String>,
     /// What the last failed attempt said.
     pub last_error: Option<String>,
+    /// What the last twenty failed attempts said, the latest last.
+    pub errors: Vec<AttemptError>,
     /// Not before this moment.
     pub run_at: DateTime<Utc>,
+    /// From this moment on it is given up instead of run.
+    pub expires_at: Option<DateTime<Utc>>,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
     /// When the last attempt began.
     pub attempted_at: Option<DateTime<Utc>>,
-    /// When it succeeded or died.
+    /// When it succeeded, died or was cancelled.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// Which jobs to list. The default is all of them.
+/// Why one attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttemptError {
+    /// Which attempt.
+    pub attempt: u16,
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+    /// What it said.
+    pub error: String,
+}
+
+/// An [`AttemptError`] as the databases keep it.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[derive(serde::Deserialize)]
+struct StoredError {
+    attempt: u16,
+    at: i64,
+    error: String,
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) fn attempt_errors(stored: Option<&str>) -> Result<Vec<AttemptError>> {
+    let corrupt = Error::Corrupt { what: "errors" };
+    let Ok(stored) = serde_json::from_str::<Vec<StoredError>>(stored.unwrap_or("[]")) else { return Err(corrupt) };
+    let parsed = stored.into_iter().map(|StoredError { attempt, at, error }| {
+        Some(AttemptError { attempt, at: DateTime::from_timestamp_micros(at)?, error })
+    });
+    parsed.collect::<Option<_>>().ok_or(corrupt)
+}
+
+/// Which jobs are meant. The default is all of them.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    pub(crate) id: Option<JobId>,
     pub(crate) queue: Option<Queue>,
+    pub(crate) kind: Option<Kind>,
     pub(crate) state: Option<State>,
 }
 
 impl Filter {
+    /// Only this one.
+    #[must_use]
+    pub fn id(self, id: JobId) -> Self {
+        Self { id: Some(id), ..self }
+    }
+
     /// Only those of one queue.
     #[must_use]
     pub fn queue(self, queue: Queue) -> Self {
         Self { queue: Some(queue), ..self }
     }
 
+    /// Only those of one kind.
+    #[must_use]
+    pub fn kind(self, kind: Kind) -> Self {
+        Self { kind: Some(kind), ..self }
+    }
+
     /// Only those in one state.
     #[must_use]
     pub fn state(self, state: State) -> Self {
         Self { state: Some(state), ..self }
+    }
+
+    /// Whether the job is meant.
+    pub(crate) fn is_met_by(&self, job: &JobRecord) -> bool {
+        self.id.is_none_or(|id| job.id == id)
+            && self.queue.as_ref().is_none_or(|queue| job.queue == *queue)
+            && self.kind.as_ref().is_none_or(|kind| job.kind == *kind)
+            && self.state.is_none_or(|state| job.state == state)
     }
 }
 
@@ -181,8 +251,8 @@ mod tests {
             refused.map(|error| error.unwrap().to_string()),
             [
                 "job id must be a whole number",
-                "state must be one of: pending running failed succeeded dead",
-                "reason must be one of: exhausted fatal crashed undecodable",
+                "state must be one of: pending running failed succeeded dead cancelled",
+                "reason must be one of: exhausted fatal crashed undecodable expired",
             ]
         );
     }

@@ -1,6 +1,7 @@
 //! The runner: which queues and kinds a process serves, and how.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::pending;
 use std::ops::AddAssign;
 use std::panic::resume_unwind;
 use std::pin::Pin;
@@ -9,12 +10,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use crate::handler::Failed;
+use crate::handler::{Failed, Verdict};
 use crate::store::MAX_DURATION;
 use crate::worker::Worker;
-use crate::{Backoff, Context, Error, Failure, Handler, Jobs, Kind, Queue, Result, Source, Store};
+use crate::{Backoff, Cancellation, Context, Error, Failure, Handler, Jobs, Kind, Queue, Result, Source, Store};
 
 /// How many jobs of a queue run at once where nothing else was said.
 const CONCURRENCY: u32 = 10;
@@ -35,9 +36,50 @@ pub struct Runner<S, P, T = ()> {
 }
 
 /// The handlers by the kind of their jobs.
-pub(crate) type Registry<T> = HashMap<Kind, Run<T>>;
+pub(crate) type Registry<T> = HashMap<Kind, Registered<T>>;
+
+/// What a runner knows about one kind of job.
+pub(crate) struct Registered<T> {
+    pub(crate) run: Run<T>,
+    pub(crate) backoff: Option<Backoff>,
+}
+
 /// Decodes a payload, runs its handler and says in words what went wrong: the only place where the type of a job is erased.
-pub(crate) type Run<T> = fn(String, Context<T>) -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
+type Run<T> = fn(String, Context<T>, Attempt) -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
+
+/// What may cut an attempt off.
+pub(crate) struct Attempt {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) grace: Duration,
+    pub(crate) cancelled: watch::Receiver<Option<Cancellation>>,
+}
+
+impl Attempt {
+    /// Returns when the attempt has had its time, and says what is to be recorded.
+    async fn over(mut self) -> Failed {
+        let timeout = self.timeout;
+        let timed_out = async {
+            match timeout {
+                Some(timeout) => sleep(timeout).await,
+                None => pending().await,
+            }
+        };
+        let cancelled = async {
+            let requested = |cancellation: &Option<Cancellation>| *cancellation == Some(Cancellation::Requested);
+            if self.cancelled.wait_for(requested).await.is_err() {
+                pending::<()>().await;
+            }
+            sleep(self.grace).await;
+        };
+        tokio::select! {
+            () = timed_out => {
+                let error = format!("timed out after {:?}", timeout.unwrap_or_default());
+                Failed { verdict: Verdict::Retry, error }
+            }
+            () = cancelled => Failed { verdict: Verdict::Retry, error: "cancelled".to_owned() },
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -80,7 +122,8 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         self.handled.insert(const { Queue::from_static(J::QUEUE) });
         // Nobody else holds the registry before the runner runs, and a runner that runs is only borrowed.
         let registry = Arc::get_mut(&mut self.registry).expect("the registry is not shared yet");
-        if registry.insert(const { Kind::from_static(J::KIND) }, run::<J, T>).is_some() {
+        let registered = Registered { run: run::<J, T>, backoff: J::BACKOFF };
+        if registry.insert(const { Kind::from_static(J::KIND) }, registered).is_some() {
             self.misuse = Some(Misuse { what: "kind", problem: "must not have two handlers" });
         }
         self
@@ -198,12 +241,17 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
 fn run<J: Handler<T>, T: Send + Sync + 'static>(
     payload: String,
     cx: Context<T>,
+    attempt: Attempt,
 ) -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>> {
     Box::pin(async move {
         let decoded = serde_json::from_str::<J>(&payload).map_err(Failure::undecodable);
         drop(payload);
         let ended = match decoded {
-            Ok(job) => job.run(&cx).await,
+            Ok(job) => tokio::select! {
+                biased;
+                ended = job.run(&cx) => ended,
+                failed = attempt.over() => return Err(failed),
+            },
             Err(failure) => Err(failure),
         };
         // Here and not in the worker, for an error may run anybody's code to say what it is.
@@ -228,6 +276,8 @@ pub struct Tally {
     pub dead: u64,
     /// Given back.
     pub released: u64,
+    /// Taken out of the queue by somebody.
+    pub cancelled: u64,
     /// Ended after the claim had been lost: the outcome was discarded.
     pub fenced: u64,
 }
@@ -235,7 +285,7 @@ pub struct Tally {
 impl Tally {
     /// The attempts that decided something; a job that is given back again and again is no progress.
     fn decided(&self) -> u64 {
-        self.succeeded + self.failed + self.dead + self.fenced
+        self.succeeded + self.failed + self.dead + self.cancelled + self.fenced
     }
 }
 
@@ -245,6 +295,7 @@ impl AddAssign for Tally {
         self.failed += other.failed;
         self.dead += other.dead;
         self.released += other.released;
+        self.cancelled += other.cancelled;
         self.fenced += other.fenced;
     }
 }

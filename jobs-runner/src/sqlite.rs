@@ -1,6 +1,6 @@
 //! The SQLite backend.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -8,13 +8,15 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqlStr, SqliteConnection, SqlitePool};
+use sqlx::{Connection, Row, SqlStr, SqliteConnection, SqlitePool};
 
 use crate::handler::storable;
-use crate::store::{CRASH, corrupt, micros};
+use crate::record::attempt_errors;
+use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
-    Claim, ClaimRequest, Claimed, DeadReason, Due, Error, Filter, JobId, JobRecord, Kind, NewJob, Outcome, Queue,
-    Report, Reported, Rescued, Result, Source, State, Store,
+    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord, Kind, NewJob,
+    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, Unique,
+    WorkerId,
 };
 
 /// Keeps jobs in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
@@ -36,130 +38,292 @@ fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
 impl Store for Sqlite {
     type Connection = SqliteConnection;
 
-    async fn enqueue(&self, conn: &mut SqliteConnection, job: &NewJob<'_>) -> Result<JobId> {
-        let (at, after) = match job.due {
-            Due::At(at) => (Some(at.timestamp_micros()), 0),
-            Due::After(delay) => (None, micros(delay)),
+    const LANES: usize = 1;
+
+    async fn enqueue(&self, conn: &mut SqliteConnection, jobs: &[NewJob<'_>]) -> Result<Vec<Enqueued>> {
+        if let [job] = jobs
+            && job.unique.is_none()
+        {
+            return Ok(vec![Enqueued { id: insert(conn, job).await?, is_new: true }]);
+        }
+        let mut tx = conn.begin().await?;
+        let mut enqueued = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            enqueued.push(match job.unique {
+                Some(unique) => insert_unique(&mut tx, job, unique).await?,
+                None => Enqueued { id: insert(&mut tx, job).await?, is_new: true },
+            });
+        }
+        tx.commit().await?;
+        Ok(enqueued)
+    }
+
+    async fn turn(
+        &self,
+        conn: &mut SqliteConnection,
+        reports: &[Report],
+        request: Option<&ClaimRequest<'_>>,
+    ) -> Result<Turned> {
+        let Some(request) = request else {
+            return Ok(Turned { reported: report(conn, reports).await?, claimed: Vec::new() });
         };
-        // Of a statement that writes every row is fetched, here and below: sqlx ends it after the first one otherwise, and does
-        // not tell when the commit that comes with the end has failed.
+        if reports.is_empty() {
+            return Ok(Turned { reported: Vec::new(), claimed: claim(conn, request).await? });
+        }
+        let mut tx = conn.begin().await?;
+        let turned = Turned { reported: report(&mut tx, reports).await?, claimed: claim(&mut tx, request).await? };
+        tx.commit().await?;
+        Ok(turned)
+    }
+
+    async fn next_due(&self, conn: &mut SqliteConnection, queue: &Queue, kinds: &[Kind]) -> Result<Option<Duration>> {
+        let kinds: Vec<&str> = kinds.iter().map(Kind::as_str).collect();
+        let micros: Option<i64> = sqlx::query_scalar(
+            r#"
+            SELECT min((
+                    SELECT run_at
+                    FROM jobs_queue_job
+                    WHERE queue = $1 AND priority = level.value AND state <> 'running'
+                        AND run_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+                        AND kind IN (SELECT value FROM json_each($2))
+                    ORDER BY run_at, id
+                    LIMIT 1
+                )) - CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+            FROM json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]') AS level
+            "#,
+        )
+        .bind(queue.as_str())
+        .bind(json!(kinds).to_string())
+        .fetch_one(conn)
+        .await?;
+        Ok(micros.map(duration))
+    }
+
+    async fn beat(&self, conn: &mut SqliteConnection, worker: WorkerId, lease: Duration) -> Result<()> {
+        sqlx::query(
+            r#"
+            INSERT INTO jobs_queue_worker (id, lease_until, started_at)
+            VALUES ($1, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $2,
+                CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+            ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
+            "#,
+        )
+        .bind(worker.as_i64())
+        .bind(micros(lease))
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    async fn retire(&self, conn: &mut SqliteConnection, worker: WorkerId) -> Result<()> {
+        sqlx::query("DELETE FROM jobs_queue_worker WHERE id = $1").bind(worker.as_i64()).execute(conn).await?;
+        Ok(())
+    }
+
+    async fn watch(&self, conn: &mut SqliteConnection, claims: &[Claim]) -> Result<Vec<Signal>> {
+        let ids: Vec<i64> = claims.iter().map(|claim| claim.id.as_i64()).collect();
+        let rows: Vec<(i64, i64, bool)> = sqlx::query_as(
+            r#"
+            SELECT id, token, is_cancelled
+            FROM jobs_queue_job
+            WHERE id IN (SELECT value FROM json_each($1)) AND token IS NOT NULL
+            "#,
+        )
+        .bind(json!(ids).to_string())
+        .fetch_all(conn)
+        .await?;
+        Ok(signals(claims, rows))
+    }
+
+    async fn abandon(&self, conn: &mut SqliteConnection, worker: WorkerId, token: Token) -> Result<()> {
+        sqlx::query(
+            r#"
+            UPDATE jobs_queue_job
+            SET state = 'pending', attempt = attempt - 1, token = NULL, worker = NULL
+            WHERE state = 'running' AND worker = $1 AND token = $2
+            "#,
+        )
+        .bind(worker.as_i64())
+        .bind(token.as_i64())
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    async fn rescue(&self, conn: &mut SqliteConnection, limit: u32, orphans: Orphans) -> Result<Rescued> {
+        let states: Vec<String> = sqlx::query_scalar(include_str!("sqlite/rescue.sql"))
+            .bind(i64::from(limit))
+            .bind(CRASH)
+            .bind(orphans == Orphans::Include)
+            .fetch_all(&mut *conn)
+            .await?;
+        let rescued = rescued(&states)?;
+        // By itself it only tidies up: who holds nothing any more need not be known.
+        sqlx::query(
+            r#"
+            DELETE FROM jobs_queue_worker
+            WHERE lease_until <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM jobs_queue_job AS job
+                    WHERE job.worker = jobs_queue_worker.id AND job.state = 'running'
+                )
+            "#,
+        )
+        .execute(conn)
+        .await?;
+        Ok(rescued)
+    }
+
+    async fn expire(&self, conn: &mut SqliteConnection, limit: u32) -> Result<u32> {
         let ids: Vec<i64> = sqlx::query_scalar(
             r#"
-            INSERT INTO jobs_queue_job
-                (queue, kind, payload, state, priority, attempt, max_attempts, crashes, run_at, created_at)
-            VALUES ($1, $2, $3, 'pending', $4, 0, $5, 0,
-                COALESCE($6, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $7),
-                CAST(unixepoch('subsec') * 1000000 AS INTEGER))
-            RETURNING id
-            "#,
-        )
-        .bind(job.queue.as_str())
-        .bind(job.kind.as_str())
-        .bind(job.payload)
-        .bind(i64::from(job.priority))
-        .bind(i64::from(job.max_attempts))
-        .bind(at)
-        .bind(after)
-        .fetch_all(conn)
-        .await?;
-        ids.first().copied().map(JobId::from).ok_or_else(|| sqlx::Error::RowNotFound.into())
-    }
-
-    async fn claim(&self, conn: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<Vec<Claimed>> {
-        // One statement is alone on the database: nothing needs to be locked or skipped.
-        let kinds: Vec<&str> = request.kinds.iter().map(Kind::as_str).collect();
-        let rows = sqlx::query(
-            r#"
             UPDATE jobs_queue_job
-            SET state = 'running', attempt = attempt + 1, token = $4,
-                lease_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $5,
-                attempted_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+            SET state = 'dead', reason = 'expired'
             WHERE id IN (
                 SELECT id
                 FROM jobs_queue_job
-                WHERE queue = $1 AND kind IN (SELECT value FROM json_each($2)) AND state <> 'running'
-                    AND run_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-                ORDER BY priority, run_at, id
-                LIMIT $3
-            )
-            RETURNING id, kind, payload, attempt, max_attempts, priority, run_at
-            "#,
-        )
-        .bind(request.queue.as_str())
-        .bind(json!(kinds).to_string())
-        .bind(i64::from(request.limit))
-        .bind(request.token.as_i64())
-        .bind(micros(request.lease))
-        .fetch_all(conn)
-        .await?;
-        let mut jobs = rows.iter().map(|row| claimed(row, request)).collect::<Result<Vec<_>>>()?;
-        // An UPDATE returns rows in any order.
-        jobs.sort_by_key(|(order, _)| *order);
-        Ok(jobs.into_iter().map(|(_, job)| job).collect())
-    }
-
-    async fn renew(&self, conn: &mut SqliteConnection, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>> {
-        let pairs: Vec<Value> =
-            claims.iter().map(|claim| json!({ "id": claim.id.as_i64(), "token": claim.token.as_i64() })).collect();
-        let renewed: Vec<i64> = sqlx::query_scalar(
-            r#"
-            UPDATE jobs_queue_job
-            SET lease_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $2
-            FROM (SELECT value ->> 'id' AS id, value ->> 'token' AS token FROM json_each($1)) AS claim
-            WHERE jobs_queue_job.id = claim.id AND jobs_queue_job.token = claim.token
-            RETURNING id
-            "#,
-        )
-        .bind(Value::Array(pairs).to_string())
-        .bind(micros(lease))
-        .fetch_all(conn)
-        .await?;
-        let renewed: HashSet<i64> = renewed.into_iter().collect();
-        Ok(claims.iter().copied().filter(|claim| !renewed.contains(&claim.id.as_i64())).collect())
-    }
-
-    async fn report(&self, conn: &mut SqliteConnection, reports: &[Report]) -> Result<Vec<Reported>> {
-        let reports_json: Vec<Value> = reports.iter().map(object).collect();
-        let rows: Vec<(i64, String)> = sqlx::query_as(include_str!("sqlite/report.sql"))
-            .bind(Value::Array(reports_json).to_string())
-            .fetch_all(conn)
-            .await?;
-        let states: HashMap<i64, String> = rows.into_iter().collect();
-        reports.iter().map(|report| reported(states.get(&report.claim.id.as_i64()).map(String::as_str))).collect()
-    }
-
-    async fn rescue(&self, conn: &mut SqliteConnection, limit: u32) -> Result<Rescued> {
-        let states: Vec<String> = sqlx::query_scalar(
-            r#"
-            UPDATE jobs_queue_job
-            SET state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'failed' END, reason = 'crashed',
-                crashes = crashes + 1, token = NULL, lease_until = NULL, last_error = $2,
-                run_at = CASE
-                    WHEN attempt >= max_attempts THEN run_at
-                    ELSE CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-                END
-            WHERE id IN (
-                SELECT id
-                FROM jobs_queue_job
-                WHERE state = 'running' AND lease_until <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-                ORDER BY lease_until
+                WHERE expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER) AND state <> 'running'
                 LIMIT $1
             )
-            RETURNING state
+            RETURNING id
             "#,
         )
         .bind(i64::from(limit))
-        .bind(CRASH)
         .fetch_all(conn)
         .await?;
-        Ok(rescued(&states))
+        Ok(ids.len().try_into().unwrap_or(limit))
+    }
+
+    async fn progress(&self, conn: &mut SqliteConnection, claim: Claim, progress: &str) -> Result<bool> {
+        let done = sqlx::query(
+            r#"
+            UPDATE jobs_queue_job
+            SET progress = $3
+            WHERE id = $1 AND token = $2
+            "#,
+        )
+        .bind(claim.id.as_i64())
+        .bind(claim.token.as_i64())
+        .bind(storable(progress))
+        .execute(conn)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn cancel(&self, conn: &mut SqliteConnection, id: JobId) -> Result<Cancelled> {
+        let states: Vec<String> = sqlx::query_scalar(
+            r#"
+            UPDATE jobs_queue_job
+            SET is_cancelled = 1, state = CASE state WHEN 'running' THEN 'running' ELSE 'cancelled' END
+            WHERE id = $1
+            RETURNING state
+            "#,
+        )
+        .bind(id.as_i64())
+        .fetch_all(conn)
+        .await?;
+        Ok(match states.first().map(String::as_str) {
+            None => Cancelled::NotFound,
+            Some("running") => Cancelled::Requested,
+            Some(_) => Cancelled::Now,
+        })
+    }
+
+    async fn retry(&self, conn: &mut SqliteConnection, filter: &Filter, limit: u32) -> Result<u64> {
+        let id = filter.id.map(JobId::as_i64);
+        let queue = filter.queue.as_ref().map(Queue::as_str);
+        let kind = filter.kind.as_ref().map(Kind::as_str);
+        let state = filter.state.map(State::as_str);
+        let mut tx = conn.begin().await?;
+        let waiting = sqlx::query(
+            r#"
+            UPDATE jobs_queue_job
+            SET run_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+            WHERE id IN (
+                SELECT id
+                FROM jobs_queue_job
+                WHERE state = 'failed' AND run_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+                    AND ($1 IS NULL OR id = $1) AND ($2 IS NULL OR queue = $2) AND ($3 IS NULL OR kind = $3)
+                    AND ($4 IS NULL OR state = $4)
+                ORDER BY id
+                LIMIT $5
+            )
+            "#,
+        )
+        .bind(id)
+        .bind(queue)
+        .bind(kind)
+        .bind(state)
+        .bind(i64::from(limit))
+        .execute(&mut *tx)
+        .await?;
+        let revived: Vec<i64> = sqlx::query_scalar(
+            r#"
+            INSERT INTO jobs_queue_job
+                (id, queue, kind, payload, state, priority, attempt, max_attempts, crashes, timeout, order_key, last_error,
+                errors, run_at, created_at)
+            SELECT id, queue, kind, payload, 'pending', priority, 0, max_attempts, 0, timeout, order_key, last_error, errors,
+                CAST(unixepoch('subsec') * 1000000 AS INTEGER), created_at
+            FROM jobs_queue_history
+            WHERE state <> 'succeeded' AND ($1 IS NULL OR id = $1) AND ($2 IS NULL OR queue = $2)
+                AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR state = $4)
+            ORDER BY id
+            LIMIT $5
+            RETURNING id
+            "#,
+        )
+        .bind(id)
+        .bind(queue)
+        .bind(kind)
+        .bind(state)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await?;
+        sqlx::query("DELETE FROM jobs_queue_history WHERE id IN (SELECT value FROM json_each($1))")
+            .bind(json!(revived).to_string())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(waiting.rows_affected() + revived.len() as u64)
+    }
+
+    async fn delete(&self, conn: &mut SqliteConnection, id: JobId) -> Result<bool> {
+        let mut tx = conn.begin().await?;
+        let waiting = sqlx::query("DELETE FROM jobs_queue_job WHERE id = $1 AND state <> 'running'")
+            .bind(id.as_i64())
+            .execute(&mut *tx)
+            .await?;
+        let finished =
+            sqlx::query("DELETE FROM jobs_queue_history WHERE id = $1").bind(id.as_i64()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(waiting.rows_affected() + finished.rows_affected() > 0)
+    }
+
+    async fn pause(&self, conn: &mut SqliteConnection, queue: &Queue) -> Result<()> {
+        sqlx::query(
+            r#"
+            INSERT INTO jobs_queue_pause (queue, paused_at)
+            VALUES ($1, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+            ON CONFLICT (queue) DO NOTHING
+            "#,
+        )
+        .bind(queue.as_str())
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    async fn resume(&self, conn: &mut SqliteConnection, queue: &Queue) -> Result<()> {
+        sqlx::query("DELETE FROM jobs_queue_pause WHERE queue = $1").bind(queue.as_str()).execute(conn).await?;
+        Ok(())
     }
 
     async fn find(&self, conn: &mut SqliteConnection, id: JobId) -> Result<Option<JobRecord>> {
         sqlx::query(
             r#"
-            SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, last_error,
-                run_at, created_at, attempted_at, finished_at
+            SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
+                progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
             FROM jobs_queue_record
             WHERE id = $1
             "#,
@@ -180,16 +344,19 @@ impl Store for Sqlite {
     ) -> Result<Vec<JobRecord>> {
         sqlx::query(
             r#"
-            SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, last_error,
-                run_at, created_at, attempted_at, finished_at
+            SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
+                progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
             FROM jobs_queue_record
-            WHERE id < $1 AND ($2 IS NULL OR queue = $2) AND ($3 IS NULL OR state = $3)
+            WHERE id < $1 AND ($2 IS NULL OR id = $2) AND ($3 IS NULL OR queue = $3) AND ($4 IS NULL OR kind = $4)
+                AND ($5 IS NULL OR state = $5)
             ORDER BY id DESC
-            LIMIT $4
+            LIMIT $6
             "#,
         )
         .bind(before.map_or(i64::MAX, JobId::as_i64))
+        .bind(filter.id.map(JobId::as_i64))
         .bind(filter.queue.as_ref().map(Queue::as_str))
+        .bind(filter.kind.as_ref().map(Kind::as_str))
         .bind(filter.state.map(State::as_str))
         .bind(i64::from(limit))
         .fetch_all(conn)
@@ -198,6 +365,101 @@ impl Store for Sqlite {
         .map(record)
         .collect()
     }
+}
+
+async fn insert(conn: &mut SqliteConnection, job: &NewJob<'_>) -> Result<JobId> {
+    // Of a statement that writes every row is fetched, here and elsewhere: sqlx ends it after the first one otherwise, and does
+    // not tell when the commit that comes with the end has failed.
+    let ids: Vec<i64> = sqlx::query_scalar(
+        r#"
+        INSERT INTO jobs_queue_job
+            (queue, kind, payload, state, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key, run_at,
+            expires_at, created_at)
+        VALUES ($1, $2, $3, 'pending', $4, 0, $5, 0, $6, $7, $8,
+            COALESCE($9, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $10),
+            COALESCE($11, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $12),
+            CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+        RETURNING id
+        "#,
+    )
+    .bind(job.queue.as_str())
+    .bind(job.kind.as_str())
+    .bind(&*job.payload)
+    .bind(i64::from(job.priority))
+    .bind(i64::from(job.max_attempts))
+    .bind(job.timeout.map(micros))
+    .bind(job.unique.map(|unique| unique.key))
+    .bind(job.order_key)
+    .bind(job.due.at().map(|at| at.timestamp_micros()))
+    .bind(job.due.after().map(micros))
+    .bind(job.expires.and_then(Due::at).map(|at| at.timestamp_micros()))
+    .bind(job.expires.and_then(Due::after).map(micros))
+    .fetch_all(conn)
+    .await?;
+    ids.first().copied().map(JobId::from).ok_or_else(|| sqlx::Error::RowNotFound.into())
+}
+
+async fn insert_unique(conn: &mut SqliteConnection, job: &NewJob<'_>, unique: Unique<'_>) -> Result<Enqueued> {
+    // A write comes first, even if it finds nothing: a transaction that began with a read could not go on to write.
+    sqlx::query(
+        r#"
+        DELETE FROM jobs_queue_unique
+        WHERE key = $1 AND until <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+        "#,
+    )
+    .bind(unique.key)
+    .execute(&mut *conn)
+    .await?;
+    let holder: Option<i64> = sqlx::query_scalar("SELECT job_id FROM jobs_queue_unique WHERE key = $1")
+        .bind(unique.key)
+        .fetch_optional(&mut *conn)
+        .await?;
+    if let Some(id) = holder {
+        return Ok(Enqueued { id: JobId::from(id), is_new: false });
+    }
+    let id = insert(conn, job).await?;
+    sqlx::query(
+        r#"
+        INSERT INTO jobs_queue_unique (key, job_id, until)
+        VALUES ($1, $2, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $3)
+        "#,
+    )
+    .bind(unique.key)
+    .bind(id.as_i64())
+    .bind(unique.period.map(micros))
+    .execute(conn)
+    .await?;
+    Ok(Enqueued { id, is_new: true })
+}
+
+async fn report(conn: &mut SqliteConnection, reports: &[Report]) -> Result<Vec<Reported>> {
+    if reports.is_empty() {
+        return Ok(Vec::new());
+    }
+    let reports_json: Vec<Value> = reports.iter().map(object).collect();
+    let rows: Vec<(i64, String)> = sqlx::query_as(include_str!("sqlite/report.sql"))
+        .bind(Value::Array(reports_json).to_string())
+        .fetch_all(conn)
+        .await?;
+    let states: HashMap<i64, String> = rows.into_iter().collect();
+    reports.iter().map(|report| reported(states.get(&report.claim.id.as_i64()).map(String::as_str))).collect()
+}
+
+async fn claim(conn: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<Vec<Claimed>> {
+    // `since` helps where finished jobs leave something behind, which they do not here.
+    let kinds: Vec<&str> = request.kinds.iter().map(Kind::as_str).collect();
+    let rows = sqlx::query(include_str!("sqlite/claim.sql"))
+        .bind(request.queue.as_str())
+        .bind(json!(kinds).to_string())
+        .bind(i64::from(request.limit))
+        .bind(request.token.as_i64())
+        .bind(request.worker.as_i64())
+        .fetch_all(conn)
+        .await?;
+    let mut jobs = rows.iter().map(|row| claimed(row, request)).collect::<Result<Vec<_>>>()?;
+    // An UPDATE returns rows in any order.
+    jobs.sort_unstable_by_key(|(order, _)| *order);
+    Ok(jobs.into_iter().map(|(_, job)| job).collect())
 }
 
 /// One report, as `json_each` takes it.
@@ -224,16 +486,19 @@ fn reported(state: Option<&str>) -> Result<Reported> {
     })
 }
 
-fn rescued(states: &[String]) -> Rescued {
-    let count = |state: State| u32::try_from(states.iter().filter(|other| *other == state.as_str()).count());
-    // No more rows come back than the limit, which is a u32.
-    Rescued { failed: count(State::Failed).unwrap_or(u32::MAX), dead: count(State::Dead).unwrap_or(u32::MAX) }
+fn rescued(states: &[String]) -> Result<Rescued> {
+    let mut rescued = Rescued::default();
+    for state in states {
+        rescued.count(corrupt("state", State::try_from(state.as_str()))?);
+    }
+    Ok(rescued)
 }
 
 /// The place of a claimed job among the others: priority, time and id.
 type Place = (i64, i64, i64);
 
 fn claimed(row: &SqliteRow, request: &ClaimRequest<'_>) -> Result<(Place, Claimed)> {
+    let priority: i64 = row.try_get("priority")?;
     let id: i64 = row.try_get("id")?;
     let job = Claimed {
         claim: Claim { id: JobId::from(id), token: request.token },
@@ -241,8 +506,12 @@ fn claimed(row: &SqliteRow, request: &ClaimRequest<'_>) -> Result<(Place, Claime
         payload: row.try_get("payload")?,
         attempt: number(row, "attempt")?,
         max_attempts: number(row, "max_attempts")?,
+        timeout: row.try_get::<Option<i64>, _>("timeout")?.map(duration),
+        run_at: time(row.try_get("run_at")?)?,
+        priority: u8::try_from(priority).map_err(|_| Error::Corrupt { what: "priority" })?,
+        is_ordered: row.try_get("is_ordered")?,
     };
-    Ok(((row.try_get("priority")?, row.try_get("run_at")?, id), job))
+    Ok(((priority, row.try_get("run_at")?, id), job))
 }
 
 fn record(row: &SqliteRow) -> Result<JobRecord> {
@@ -258,8 +527,14 @@ fn record(row: &SqliteRow) -> Result<JobRecord> {
         attempt: number(row, "attempt")?,
         max_attempts: number(row, "max_attempts")?,
         crashes: number(row, "crashes")?,
+        timeout: row.try_get::<Option<i64>, _>("timeout")?.map(duration),
+        unique_key: row.try_get("unique_key")?,
+        order_key: row.try_get("order_key")?,
+        progress: row.try_get("progress")?,
         last_error: row.try_get("last_error")?,
+        errors: attempt_errors(row.try_get("errors")?)?,
         run_at: time(row.try_get("run_at")?)?,
+        expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(time).transpose()?,
         created_at: time(row.try_get("created_at")?)?,
         attempted_at: row.try_get::<Option<i64>, _>("attempted_at")?.map(time).transpose()?,
         finished_at: row.try_get::<Option<i64>, _>("finished_at")?.map(time).transpose()?,

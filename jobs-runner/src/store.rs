@@ -1,5 +1,7 @@
 //! The contract between this crate and a database.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -25,39 +27,108 @@ pub trait Store: Send + Sync + 'static {
     /// What every call works on: the host's own connection, inside or outside a transaction.
     type Connection: Send;
 
-    /// Stores a pending job.
-    fn enqueue(&self, conn: &mut Self::Connection, job: &NewJob<'_>) -> impl Future<Output = Result<JobId>> + Send;
+    /// How many turns of one queue may be under way at once: more than one only where writers do not wait for each other.
+    const LANES: usize;
 
-    /// Makes due jobs of the wanted kinds running, each under the request's token, and begins an attempt of each.
+    /// Stores pending jobs and answers in the same order.
     ///
-    /// In the order of priority, `run_at` and id, never more than the limit, never one that somebody else holds or is claiming.
-    fn claim(
+    /// A job whose unique key is taken is not stored: the answer names the job that has the key. Of several with one key in one
+    /// call the first is stored.
+    fn enqueue(
         &self,
         conn: &mut Self::Connection,
-        request: &ClaimRequest<'_>,
-    ) -> impl Future<Output = Result<Vec<Claimed>>> + Send;
+        jobs: &[NewJob<'_>],
+    ) -> impl Future<Output = Result<Vec<Enqueued>>> + Send;
 
-    /// Lets the leases end `lease` from now and returns the claims that were lost.
-    fn renew(
-        &self,
-        conn: &mut Self::Connection,
-        claims: &[Claim],
-        lease: Duration,
-    ) -> impl Future<Output = Result<Vec<Claim>>> + Send;
-
-    /// Ends claims and says what became of each, in the same order. A claim may be reported once in a call.
+    /// Ends claims, then makes due jobs of the wanted kinds running, each under the request's token, and begins an attempt of each.
     ///
-    /// A failed job waits for its retry, or is dead if there is none or this was its last attempt. A released job is pending
-    /// again and its attempt never was. An error is recorded without its NULs, which become U+FFFD, and up to 4096 bytes.
-    fn report(
+    /// *Reports* are answered in their order; a claim may be reported once in a call. A failed job waits for its retry, or is
+    /// dead if there is none or this was its last attempt. A released job is pending again and its attempt never was. Either is
+    /// cancelled if that was asked for. An error is recorded without its NULs, which become U+FFFD, and up to 4096 bytes; of
+    /// one job's errors the last twenty are kept.
+    ///
+    /// *Claims* come in the order of priority, `run_at` and id, never more than the limit, never one that somebody else holds or
+    /// is claiming, none that has expired, none of a paused queue, and of the jobs that share an ordering key only the first,
+    /// and that only while none of them runs. What this call's reports make due may be left to the next call.
+    fn turn(
         &self,
         conn: &mut Self::Connection,
         reports: &[Report],
-    ) -> impl Future<Output = Result<Vec<Reported>>> + Send;
+        request: Option<&ClaimRequest<'_>>,
+    ) -> impl Future<Output = Result<Turned>> + Send;
 
-    /// Takes up to `limit` jobs from claims whose lease has ended, counting a crash for each: failed and due at once, or dead
-    /// after their last attempt.
-    fn rescue(&self, conn: &mut Self::Connection, limit: u32) -> impl Future<Output = Result<Rescued>> + Send;
+    /// Says how long it is until the next job of these kinds is due that is not due yet.
+    fn next_due(
+        &self,
+        conn: &mut Self::Connection,
+        queue: &Queue,
+        kinds: &[Kind],
+    ) -> impl Future<Output = Result<Option<Duration>>> + Send;
+
+    /// Lets the worker's lease end `lease` from now, whether or not it was known. Zero: ended already.
+    fn beat(
+        &self,
+        conn: &mut Self::Connection,
+        worker: WorkerId,
+        lease: Duration,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Forgets a worker that holds nothing any more.
+    fn retire(&self, conn: &mut Self::Connection, worker: WorkerId) -> impl Future<Output = Result<()>> + Send;
+
+    /// Returns the claims that are no longer valid, and those whose job somebody wants cancelled.
+    fn watch(&self, conn: &mut Self::Connection, claims: &[Claim]) -> impl Future<Output = Result<Vec<Signal>>> + Send;
+
+    /// Gives back the running jobs that this worker claimed under this token and does not know of: the answer was lost.
+    fn abandon(
+        &self,
+        conn: &mut Self::Connection,
+        worker: WorkerId,
+        token: Token,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Takes up to `limit` running jobs from workers whose lease has ended, counting a crash for each: failed and due at once,
+    /// or dead after their last attempt, or cancelled if that was asked for.
+    ///
+    /// Jobs of workers that nobody knows are taken too if `orphans` says so, which may read the whole queue.
+    fn rescue(
+        &self,
+        conn: &mut Self::Connection,
+        limit: u32,
+        orphans: Orphans,
+    ) -> impl Future<Output = Result<Rescued>> + Send;
+
+    /// Gives up to `limit` waiting jobs up that have expired, and says how many.
+    fn expire(&self, conn: &mut Self::Connection, limit: u32) -> impl Future<Output = Result<u32>> + Send;
+
+    /// Notes how far a claimed job is, and says whether the claim was still valid.
+    fn progress(
+        &self,
+        conn: &mut Self::Connection,
+        claim: Claim,
+        progress: &str,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Cancels a waiting job, or asks the worker of a running one to.
+    fn cancel(&self, conn: &mut Self::Connection, id: JobId) -> impl Future<Output = Result<Cancelled>> + Send;
+
+    /// Brings back up to `limit` dead and cancelled jobs, with all their attempts before them, and lets up to `limit` failed ones
+    /// run at once; says how many.
+    fn retry(
+        &self,
+        conn: &mut Self::Connection,
+        filter: &Filter,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Removes a job that is not running, finished or not, and says whether there was one.
+    fn delete(&self, conn: &mut Self::Connection, id: JobId) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Lets nobody claim from the queue, until it is resumed.
+    fn pause(&self, conn: &mut Self::Connection, queue: &Queue) -> impl Future<Output = Result<()>> + Send;
+
+    /// Ends a pause.
+    fn resume(&self, conn: &mut Self::Connection, queue: &Queue) -> impl Future<Output = Result<()>> + Send;
 
     /// Reads one job, finished or not.
     fn find(&self, conn: &mut Self::Connection, id: JobId) -> impl Future<Output = Result<Option<JobRecord>>> + Send;
@@ -80,13 +151,39 @@ pub struct NewJob<'a> {
     /// What it is.
     pub kind: &'a Kind,
     /// Its arguments: JSON.
-    pub payload: &'a str,
+    pub payload: Cow<'a, str>,
     /// 0 is the most urgent, 9 the least.
     pub priority: u8,
     /// How often it may be tried, at least 1.
     pub max_attempts: u16,
     /// When it may run.
     pub due: Due,
+    /// From when on it is pointless.
+    pub expires: Option<Due>,
+    /// How long an attempt may take.
+    pub timeout: Option<Duration>,
+    /// What no other job may have at the same time.
+    pub unique: Option<Unique<'a>>,
+    /// What it shares with jobs that may not run beside it.
+    pub order_key: Option<&'a str>,
+}
+
+/// A key that one job has at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unique<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// How long the key stays taken, finished or not; `None`: until the job is finished.
+    pub period: Option<Duration>,
+}
+
+/// What became of a job that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The job, or the one that has its unique key.
+    pub id: JobId,
+    /// Whether it was stored.
+    pub is_new: bool,
 }
 
 /// When a job may run, by the database's clock.
@@ -96,6 +193,24 @@ pub enum Due {
     After(Duration),
     /// From a moment on.
     At(DateTime<Utc>),
+}
+
+impl Due {
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn at(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::After(_) => None,
+        }
+    }
+
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn after(self) -> Option<Duration> {
+        match self {
+            Self::After(delay) => Some(delay),
+            Self::At(_) => None,
+        }
+    }
 }
 
 impl Default for Due {
@@ -113,10 +228,76 @@ pub struct ClaimRequest<'a> {
     pub kinds: &'a [Kind],
     /// At most so many.
     pub limit: u32,
-    /// How long nobody else may take them, unless renewed. Zero: ended already.
-    pub lease: Duration,
     /// A fresh token.
     pub token: Token,
+    /// Who claims, and beats.
+    pub worker: WorkerId,
+    /// Passes over jobs that were due before this moment, which spares walking over what is left of finished ones. Who uses it
+    /// looks without it now and then.
+    pub since: Option<Since>,
+}
+
+/// For each priority the moment before which nothing is looked for.
+pub type Since = [DateTime<Utc>; 10];
+
+/// What a worker goes by: drawn when it starts, so that nobody comes back under the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WorkerId(i64);
+
+impl WorkerId {
+    /// Draws an id.
+    pub fn random() -> Self {
+        Self(random().cast_signed())
+    }
+
+    /// Returns the number.
+    pub fn as_i64(self) -> i64 {
+        self.0
+    }
+}
+
+impl From<i64> for WorkerId {
+    fn from(worker: i64) -> Self {
+        Self(worker)
+    }
+}
+
+/// What a [`Store::turn`] came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turned {
+    /// What became of the reports, in their order.
+    pub reported: Vec<Reported>,
+    /// The jobs that were claimed, in their order.
+    pub claimed: Vec<Claimed>,
+}
+
+/// What a worker should know about a claim it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// It is no longer valid.
+    Lost(Claim),
+    /// Somebody wants its job cancelled.
+    Cancel(Claim),
+}
+
+/// Whether jobs are looked for that belong to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphans {
+    /// Only jobs of workers that are known to be lost.
+    Skip,
+    /// Also jobs of workers that are not known.
+    Include,
+}
+
+/// What came of a cancellation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The job was waiting, and will not run.
+    Now,
+    /// The job is running: its worker will hear of it.
+    Requested,
+    /// There is no such job, or it is finished.
+    NotFound,
 }
 
 /// What a runner shows to act on a job it claimed.
@@ -165,6 +346,14 @@ pub struct Claimed {
     pub attempt: u16,
     /// Which attempt is the last.
     pub max_attempts: u16,
+    /// How long this attempt may take.
+    pub timeout: Option<Duration>,
+    /// Since when it was due.
+    pub run_at: DateTime<Utc>,
+    /// 0 is the most urgent, 9 the least.
+    pub priority: u8,
+    /// Whether other jobs wait for its end.
+    pub is_ordered: bool,
 }
 
 /// How a claim ended.
@@ -213,7 +402,22 @@ pub struct Rescued {
     pub failed: u32,
     /// Jobs that are dead.
     pub dead: u32,
+    /// Jobs that were to be cancelled.
+    pub cancelled: u32,
 }
+
+impl Rescued {
+    pub(crate) fn count(&mut self, state: State) {
+        match state {
+            State::Dead => self.dead += 1,
+            State::Cancelled => self.cancelled += 1,
+            _ => self.failed += 1,
+        }
+    }
+}
+
+/// How many of a job's errors are kept.
+pub(crate) const MAX_ERRORS: usize = 20;
 
 /// What is recorded of a crash, which cannot speak for itself.
 pub(crate) const CRASH: &str = "the worker was lost before it reported";
@@ -236,4 +440,20 @@ pub(crate) fn corrupt<T>(what: &'static str, parsed: Result<T>) -> Result<T> {
 pub(crate) fn micros(duration: Duration) -> i64 {
     // A hundred years are far from the end of an i64.
     i64::try_from(duration.min(MAX_DURATION).as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Turns stored microseconds into a duration; a time that has passed is none.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) fn duration(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+}
+
+/// Compares claims with what is in the database: id, token, whether the job's cancellation was asked for.
+pub(crate) fn signals(claims: &[Claim], rows: impl IntoIterator<Item = (i64, i64, bool)>) -> Vec<Signal> {
+    let rows: HashMap<i64, (i64, bool)> = rows.into_iter().map(|(id, token, asked)| (id, (token, asked))).collect();
+    let signal = |claim: &Claim| match rows.get(&claim.id.as_i64()) {
+        Some((token, asked)) if *token == claim.token.as_i64() => asked.then_some(Signal::Cancel(*claim)),
+        _ => Some(Signal::Lost(*claim)),
+    };
+    claims.iter().filter_map(signal).collect()
 }

@@ -1,6 +1,6 @@
 //! Laws of the runner: what becomes of jobs that have handlers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::pending;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::queue::Conn;
+use super::queue::{Conn, hunt, request};
 use super::{HOUR, Harness};
 use crate::{
     Backoff, Claim, ClaimRequest, Context, DeadReason, EnqueueOptions, Error, Failure, Handler, Job, JobId, JobRecord,
-    Jobs, Kind, Outcome, Queue, Report, Reported, Result, Runner, Source, State, Store, Tally, Token,
+    Jobs, Kind, Orphans, Outcome, Queue, Report, Reported, Result, Runner, Source, State, Store, Tally, WorkerId,
 };
 
 /// No law takes this long: what has not happened by then never will.
@@ -32,6 +32,7 @@ struct Probe {
     gate: Option<Semaphore>,
     cancelled: AtomicU32,
     claims: Mutex<Vec<Claim>>,
+    workers: Mutex<HashSet<WorkerId>>,
 }
 
 impl Probe {
@@ -39,8 +40,9 @@ impl Probe {
         Self { gate: Some(Semaphore::new(0)), ..Self::default() }
     }
 
-    fn saw(&self, number: u32, claim: Claim) {
+    fn saw(&self, number: u32, claim: Claim, worker: WorkerId) {
         self.claims.lock().unwrap().push(claim);
+        self.workers.lock().unwrap().insert(worker);
         *self.ran.lock().unwrap().entry(number).or_default() += 1;
         self.started.notify_one();
     }
@@ -91,7 +93,7 @@ impl Job for Task {
 
 impl Handler<Arc<Probe>> for Task {
     async fn run(self, cx: &Context<Arc<Probe>>) -> Result<(), Failure> {
-        cx.state().saw(self.number, cx.claim);
+        cx.state().saw(self.number, cx.claim, cx.worker());
         match self.act {
             Act::Succeed => {}
             Act::SucceedAt(attempt) if cx.attempt() >= attempt => {}
@@ -262,11 +264,13 @@ impl<H: Harness> Stage<H> {
         self.jobs.find(&mut conn, id).await.unwrap().unwrap()
     }
 
-    /// Lets the lease of every running job end now, as a long time would.
+    /// Lets the lease of every worker end now, as a long time would. Whoever beats after this has its lease again.
     async fn end_leases(&self) {
-        let claims = self.probe.claims.lock().unwrap().clone();
         let mut conn = self.source.acquire().await.unwrap();
-        assert!(self.jobs.store.renew(&mut conn, &claims, Duration::ZERO).await.unwrap().is_empty());
+        let workers = self.probe.workers.lock().unwrap().clone();
+        for worker in workers {
+            self.jobs.store.beat(&mut conn, worker, Duration::ZERO).await.unwrap();
+        }
     }
 
     /// Polls once in an hour: whatever happens, happens without a poll.
@@ -395,14 +399,9 @@ pub async fn a_runner_rescues_what_a_lost_one_left<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::default());
     let id = stage.enqueue(1, Act::Succeed).await;
     let mut conn = stage.source.acquire().await.unwrap();
-    let request = ClaimRequest {
-        queue: &Queue::from_static(Task::QUEUE),
-        kinds: &[Kind::from_static(Task::KIND)],
-        limit: 1,
-        lease: Duration::ZERO,
-        token: Token::random(),
-    };
-    assert_eq!(harness.store().claim(&mut conn, &request).await.unwrap().len(), 1);
+    let task =
+        ClaimRequest { queue: &Queue::from_static(Task::QUEUE), kinds: &[Kind::from_static(Task::KIND)], ..request() };
+    assert_eq!(hunt(&harness.store(), &mut conn, task).await.len(), 1);
     drop(conn);
     assert_eq!(stage.runner().drain().await.unwrap().succeeded, 1);
     let job = stage.job(id).await;
@@ -414,15 +413,10 @@ pub async fn a_runner_counts_what_died_with_a_lost_one<H: Harness>(harness: &H) 
     let stage = Stage::<H>::new(harness, Probe::default());
     let mut conn = stage.source.acquire().await.unwrap();
     let last = EnqueueOptions::default().max_attempts(1);
-    let id = stage.jobs.enqueue_with(&mut conn, &Task { number: 1, act: Act::Succeed }, &last).await.unwrap();
-    let request = ClaimRequest {
-        queue: &Queue::from_static(Task::QUEUE),
-        kinds: &[Kind::from_static(Task::KIND)],
-        limit: 1,
-        lease: Duration::ZERO,
-        token: Token::random(),
-    };
-    assert_eq!(harness.store().claim(&mut conn, &request).await.unwrap().len(), 1);
+    let id = stage.jobs.enqueue_with(&mut conn, &Task { number: 1, act: Act::Succeed }, &last).await.unwrap().id;
+    let task =
+        ClaimRequest { queue: &Queue::from_static(Task::QUEUE), kinds: &[Kind::from_static(Task::KIND)], ..request() };
+    assert_eq!(hunt(&harness.store(), &mut conn, task).await.len(), 1);
     drop(conn);
     assert_eq!(stage.runner().drain().await.unwrap(), Tally { dead: 1, ..Tally::default() });
     assert_eq!(stage.job(id).await.reason, Some(DeadReason::Crashed));
@@ -604,7 +598,7 @@ pub async fn a_long_handler_keeps_its_claim<H: Harness>(harness: &H) {
         loop {
             pace.tick().await;
             let mut conn = stage.source.acquire().await.unwrap();
-            assert_eq!(harness.store().rescue(&mut conn, 10).await.unwrap().failed, 0);
+            assert_eq!(harness.store().rescue(&mut conn, 10, Orphans::Include).await.unwrap().failed, 0);
             drop(conn);
         }
     };
@@ -626,7 +620,8 @@ pub async fn a_lost_claim_cancels_its_handler<H: Harness>(harness: &H) {
     // The runner's own token ends the claim behind its back.
     let mut conn = stage.source.acquire().await.unwrap();
     let report = Report { claim, outcome: Outcome::Succeeded };
-    assert_eq!(harness.store().report(&mut conn, &[report]).await.unwrap(), [Reported::Now(State::Succeeded)]);
+    let turned = harness.store().turn(&mut conn, &[report], None).await.unwrap();
+    assert_eq!(turned.reported, [Reported::Now(State::Succeeded)]);
     drop(conn);
     let cancelled = async {
         while stage.probe.cancelled.load(Ordering::SeqCst) == 0 {

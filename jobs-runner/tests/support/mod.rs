@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stoa_jobs_runner::{
-    Claim, ClaimRequest, Claimed, DeadReason, EnqueueOptions, Error, Job, JobId, JobRecord, Jobs, Kind, Outcome, Queue,
-    Report, Reported, State, Store, Token,
+    Claim, ClaimRequest, Claimed, DeadReason, EnqueueOptions, Error, Job, JobId, JobRecord, Jobs, Kind, Orphans,
+    Outcome, Queue, Report, Reported, State, Store, Token, WorkerId,
 };
 
 /// Asks the database something while it runs, where it has a handler.
@@ -17,14 +17,17 @@ impl Job for Ask {
 }
 
 pub(crate) async fn claim<S: Store>(store: &S, conn: &mut S::Connection, limit: u32, lease: Duration) -> Vec<Claimed> {
+    let worker = WorkerId::random();
+    store.beat(conn, worker, lease).await.unwrap();
     let request = ClaimRequest {
         queue: &Queue::from_static(Ask::QUEUE),
         kinds: &[Kind::from_static(Ask::KIND)],
         limit,
-        lease,
         token: Token::random(),
+        worker,
+        since: None,
     };
-    store.claim(conn, &request).await.unwrap()
+    store.turn(conn, &[], Some(&request)).await.unwrap().claimed
 }
 
 /// Two claims whose leases have ended, on a bare connection: the one job has attempts left, the other has not.
@@ -53,22 +56,22 @@ impl Pair {
         };
         for outcome in [Outcome::Succeeded, failed("no route")] {
             let reports = [Report { claim: self.one, outcome: failed("busy") }, Report { claim: self.last, outcome }];
-            assert!(matches!(store.report(conn, &reports).await, Err(Error::Backend(_))));
+            assert!(matches!(store.turn(conn, &reports, None).await, Err(Error::Backend(_))));
             self.is_untouched(store, conn).await;
         }
-        assert!(matches!(store.rescue(conn, 10).await, Err(Error::Backend(_))));
+        assert!(matches!(store.rescue(conn, 10, Orphans::Skip).await, Err(Error::Backend(_))));
         self.is_untouched(store, conn).await;
     }
 
     /// Once the history takes rows again, the same tokens end the jobs.
     pub(crate) async fn ends<S: Store>(&self, store: &S, conn: &mut S::Connection) {
         let reports = [self.one, self.last].map(|claim| Report { claim, outcome: Outcome::Succeeded });
-        assert_eq!(store.report(conn, &reports).await.unwrap(), [Reported::Now(State::Succeeded); 2]);
+        assert_eq!(store.turn(conn, &reports, None).await.unwrap().reported, [Reported::Now(State::Succeeded); 2]);
     }
 
     async fn is_untouched<S: Store>(&self, store: &S, conn: &mut S::Connection) {
         assert_eq!([job(store, conn, self.one.id).await, job(store, conn, self.last.id).await], self.before);
-        assert!(store.renew(conn, &[self.one, self.last], Duration::ZERO).await.unwrap().is_empty());
+        assert!(store.watch(conn, &[self.one, self.last]).await.unwrap().is_empty());
     }
 }
 

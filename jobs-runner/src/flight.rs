@@ -1,0 +1,155 @@
+//! One turn of a loop in the database: what it sets out to do, and what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    Claim, ClaimRequest, Kind, Orphans, Queue, Report, Rescued, Result, Signal, Since, Source, Store, Token, Turned,
+    WorkerId,
+};
+
+/// How many jobs one turn rescues, and how many it gives up as expired.
+const SWEEP_LIMIT: u32 = 1000;
+
+/// What all turns of a loop share.
+pub(crate) struct Ground<S, P> {
+    pub(crate) store: S,
+    pub(crate) source: P,
+    pub(crate) queue: Queue,
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) worker: WorkerId,
+    pub(crate) lease: Duration,
+}
+
+/// What a turn is to do. The order in which it does so matters: what waits for locks comes before what skips them, and nobody
+/// rescues a job whose outcome is in its own hands.
+#[derive(Clone, Default)]
+pub(crate) struct Plan {
+    pub(crate) beat: Option<Beat>,
+    pub(crate) notes: Vec<(Claim, String)>,
+    pub(crate) watch: Vec<Claim>,
+    pub(crate) reports: Arc<Vec<Report>>,
+    pub(crate) claim: Option<Hunt>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Beat {
+    /// A beat after this moment does not rescue: whatever held it up may have held up other loops too, and they shall beat first.
+    pub(crate) rescue_by: Option<Instant>,
+    pub(crate) orphans: Orphans,
+    /// A claim whose answer never came.
+    pub(crate) abandon: Option<Token>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Hunt {
+    pub(crate) limit: usize,
+    pub(crate) token: Token,
+    /// `None`: looks everywhere.
+    pub(crate) since: Option<Since>,
+    /// Whether to look ahead if there is nothing to claim.
+    pub(crate) looks_ahead: bool,
+}
+
+/// What came of a turn that was committed.
+#[derive(Default)]
+pub(crate) struct Landing {
+    pub(crate) signals: Vec<Signal>,
+    pub(crate) turned: Turned,
+    pub(crate) rescued: Rescued,
+    pub(crate) expired: u32,
+    pub(crate) next_due: Option<Duration>,
+    pub(crate) took: Duration,
+}
+
+/// Flies: in one transaction if there is a beat, otherwise in as few round trips as can be, each call by itself.
+pub(crate) async fn fly<S: Store, P: Source<Connection = S::Connection>>(
+    ground: Arc<Ground<S, P>>,
+    plan: Plan,
+) -> Result<Landing> {
+    let started = Instant::now();
+    let mut landing = if let Some(beat) = plan.beat {
+        let mut tx = ground.source.begin().await?;
+        let landing = beat_and_turn(&ground, &mut tx, &plan, beat).await?;
+        ground.source.commit(tx).await?;
+        landing
+    } else {
+        let mut conn = ground.source.acquire().await?;
+        turn(&ground, &mut conn, &plan).await?
+    };
+    landing.took = started.elapsed();
+    Ok(landing)
+}
+
+async fn beat_and_turn<S: Store, P>(
+    ground: &Ground<S, P>,
+    conn: &mut S::Connection,
+    plan: &Plan,
+    beat: Beat,
+) -> Result<Landing> {
+    let store = &ground.store;
+    store.beat(conn, ground.worker, ground.lease).await?;
+    let mut landing = Landing { signals: watch(store, conn, plan).await?, ..Landing::default() };
+    if !plan.reports.is_empty() {
+        landing.turned.reported = store.turn(conn, &plan.reports, None).await?.reported;
+    }
+    if let Some(token) = beat.abandon {
+        store.abandon(conn, ground.worker, token).await?;
+    }
+    if beat.rescue_by.is_none_or(|by| Instant::now() <= by) {
+        landing.rescued = store.rescue(conn, SWEEP_LIMIT, beat.orphans).await?;
+    }
+    landing.expired = store.expire(conn, SWEEP_LIMIT).await?;
+    if let Some(hunt) = plan.claim {
+        landing.turned.claimed = store.turn(conn, &[], Some(&ground.request(hunt))).await?.claimed;
+        landing.next_due = look_ahead(ground, conn, hunt, &landing.turned).await?;
+    }
+    Ok(landing)
+}
+
+async fn turn<S: Store, P>(ground: &Ground<S, P>, conn: &mut S::Connection, plan: &Plan) -> Result<Landing> {
+    let mut landing = Landing { signals: watch(&ground.store, conn, plan).await?, ..Landing::default() };
+    let request = plan.claim.map(|hunt| ground.request(hunt));
+    if request.is_some() || !plan.reports.is_empty() {
+        landing.turned = ground.store.turn(conn, &plan.reports, request.as_ref()).await?;
+    }
+    if let Some(hunt) = plan.claim {
+        landing.next_due = look_ahead(ground, conn, hunt, &landing.turned).await.unwrap_or_default();
+    }
+    Ok(landing)
+}
+
+async fn watch<S: Store>(store: &S, conn: &mut S::Connection, plan: &Plan) -> Result<Vec<Signal>> {
+    for (claim, progress) in &plan.notes {
+        store.progress(conn, *claim, progress).await?;
+    }
+    if plan.watch.is_empty() { Ok(Vec::new()) } else { store.watch(conn, &plan.watch).await }
+}
+
+async fn look_ahead<S: Store, P>(
+    ground: &Ground<S, P>,
+    conn: &mut S::Connection,
+    hunt: Hunt,
+    turned: &Turned,
+) -> Result<Option<Duration>> {
+    if hunt.looks_ahead && turned.claimed.is_empty() {
+        ground.store.next_due(conn, &ground.queue, &ground.kinds).await
+    } else {
+        Ok(None)
+    }
+}
+
+impl<S, P> Ground<S, P> {
+    fn request(&self, hunt: Hunt) -> ClaimRequest<'_> {
+        ClaimRequest {
+            queue: &self.queue,
+            kinds: &self.kinds,
+            limit: u32::try_from(hunt.limit).unwrap_or(u32::MAX),
+            token: hunt.token,
+            worker: self.worker,
+            since: hunt.since,
+        }
+    }
+}
