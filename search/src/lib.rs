@@ -13,7 +13,10 @@ mod results;
 
 pub mod analyzer;
 mod bm25;
+mod compact;
 mod highlight;
+mod rank;
+mod segment;
 mod tally;
 mod terms;
 
@@ -32,6 +35,7 @@ pub mod conformance;
 
 pub use analyzer::MAX_WORD;
 pub use audience::Audience;
+pub use compact::Compaction;
 pub use cursor::Cursor;
 pub use document::{Document, UpsertReport};
 pub use error::{Error, Result};
@@ -44,8 +48,13 @@ pub use postgres::Postgres;
 pub use query::{MAX_PAGE, MAX_QUERY, MAX_WORDS, MatchMode, Query};
 pub use results::{Hit, Results};
 pub use search::Search;
+pub use segment::Key;
+pub use segment::page::Page;
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
-pub use store::{DocId, Indexed, MAX_EXCERPT, MAX_EXTRA, MAX_TEXT, MAX_TITLE, MAX_URL, Scanned, Store};
+pub use store::{
+    Change, DocId, Indexed, LogRow, MAX_EXCERPT, MAX_EXTRA, MAX_TEXT, MAX_TITLE, MAX_URL, Publication, SegmentRow,
+    Snapshot, Store, Totals,
+};
 pub use terms::Terms;

@@ -66,7 +66,7 @@ async fn a_row_that_breaks_the_rules_is_corrupt() {
         ("UPDATE search_document SET surface = ''", "surface"),
         ("UPDATE search_document SET entity_id = 'a' || chr(10)", "entity id"),
         ("UPDATE search_document SET audience_tags = '{\"\"}'", "audience tags"),
-        ("UPDATE search_document SET terms = '\\x01'", "terms"),
+        ("UPDATE search_dirty SET terms = '\\x01'", "terms"),
     ] {
         let mut tx = conn.begin().await.unwrap();
         sqlx::query(statement).execute(&mut *tx).await.unwrap();
@@ -84,10 +84,12 @@ async fn a_document_of_a_newer_release_fails_no_search() {
     let mut conn = database.pool().acquire().await.unwrap();
     let post = |id: &str| Document::new(Surface::FEED, EntityId::new(id).unwrap()).body("boat");
     search.upsert(&mut conn, &post("1")).await.unwrap();
-    sqlx::query("UPDATE search_document SET language = 'xx', terms = set_byte(set_byte(terms, 1, 200), 2, 200)")
-        .execute(&mut *conn)
-        .await
-        .unwrap();
+    for statement in [
+        "UPDATE search_document SET language = 'xx'",
+        "UPDATE search_dirty SET terms = set_byte(set_byte(terms, 1, 200), 2, 200)",
+    ] {
+        sqlx::query(statement).execute(&mut *conn).await.unwrap();
+    }
     search.upsert(&mut conn, &post("2")).await.unwrap();
     let results = search.search(&mut conn, &Query::text("boat"), &Audience::everything()).await.unwrap();
     assert_eq!((results.total, results.hits.len()), (2, 2));
