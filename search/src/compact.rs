@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
+use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::language::Language;
 use crate::segment::head::{self, Head};
@@ -16,7 +17,7 @@ use crate::segment::page::{Entries, Page, Writer};
 use crate::segment::set::{self, Set};
 use crate::segment::{MAX_DOCUMENTS, is_term, tag_key, term_key};
 use crate::source::Source;
-use crate::store::{Change, DocId, Publication, SegmentRow, Store, Totals};
+use crate::store::{Change, DocId, Indexed, Publication, SegmentRow, Store, Totals};
 use crate::terms::{Terms, TermsRef};
 
 /// From so many rows on a writer compacts on the way.
@@ -95,6 +96,20 @@ pub(crate) async fn a_little<S: Store>(store: &S, conn: &mut S::Connection) -> R
     Ok(())
 }
 
+/// Makes a segment of documents that are new, without the log.
+pub(crate) fn build(documents: &mut Vec<(DocId, &Indexed)>) -> Result<(SegmentRow, Vec<Page>)> {
+    documents.sort_unstable_by_key(|(doc_id, _)| *doc_id);
+    let (mut added, mut builder) = (Totals::default(), Builder::default());
+    for (number, (_, Indexed { document, terms })) in (0..).zip(documents.iter()) {
+        added.documents += 1;
+        added.words += terms.words();
+        builder.describe(number, document);
+        builder.add(number, TermsRef::parse(terms.as_bytes())?)?;
+    }
+    let ids: Vec<DocId> = documents.iter().map(|(doc_id, _)| *doc_id).collect();
+    Ok(builder.finish(&ids, added))
+}
+
 /// Makes one step within the caller's own transaction; answers whether there was anything to do, and nobody else at it.
 pub(crate) async fn step<S: Store>(store: &S, conn: &mut S::Connection, step: Step) -> Result<bool> {
     match next(store, conn, step).await? {
@@ -166,10 +181,7 @@ fn flush(changes: &[Change], segments: &[Opened]) -> Result<Option<Publication>>
     }
     let mut builder = Builder::default();
     for (number, (_, document, terms)) in (0..).zip(&current) {
-        builder.surfaces.entry(document.surface.as_str()).or_default().push(number);
-        for tag in &document.audience {
-            builder.tags.entry(tag.as_str()).or_default().push(number);
-        }
+        builder.describe(number, document);
         builder.add(number, TermsRef::parse(terms)?)?;
     }
     for segment in segments {
@@ -195,6 +207,13 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
+    fn describe(&mut self, number: u32, document: &'a Document) {
+        self.surfaces.entry(document.surface.as_str()).or_default().push(number);
+        for tag in &document.audience {
+            self.tags.entry(tag.as_str()).or_default().push(number);
+        }
+    }
+
     fn add(&mut self, document: u32, terms: TermsRef<'a>) -> Result<()> {
         let language = terms.language.byte();
         let mut cursor = terms.cursor();

@@ -13,7 +13,7 @@ use crate::id::{EntityId, Surface, Tag};
 use crate::segment::Key;
 use crate::segment::page::Page;
 use crate::source::Source;
-use crate::store::{Change, DocId, Indexed, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
+use crate::store::{Build, Change, DocId, Indexed, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
 
 /// Keeps documents in memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +44,22 @@ struct Logged {
 }
 
 impl State {
+    /// Adds or replaces a document; returns its id, and what that adds.
+    fn put(&mut self, document: &Document, words: i64) -> (DocId, Totals) {
+        let id = *self.ids.entry((document.surface.clone(), document.entity_id.clone())).or_insert_with(|| {
+            self.last += 1;
+            DocId(self.last)
+        });
+        let replaced = self.documents.insert(id, Stored { document: Arc::new(document.clone()), words });
+        let words = words - replaced.as_ref().map_or(0, |replaced| replaced.words);
+        (id, Totals { documents: i64::from(replaced.is_none()), words })
+    }
+
+    fn add(&mut self, segment: &SegmentRow, pages: &[Page]) {
+        let pages = pages.iter().map(|page| (page.key.clone(), page.clone())).collect();
+        self.segments.insert(segment.segment, (segment.clone(), Arc::new(pages)));
+    }
+
     fn log(&mut self, doc_id: DocId, added: Totals, terms: Option<&[u8]>) {
         self.last_number += 1;
         self.log.insert(self.last_number, Logged { doc_id, added, terms: terms.map(Arc::from) });
@@ -56,22 +72,37 @@ impl Store for Memory {
     async fn upsert(&self, conn: &mut Connection, documents: &[Indexed]) -> Result<bool> {
         conn.write(|state| {
             for Indexed { document, terms } in documents {
-                let key = (document.surface.clone(), document.entity_id.clone());
-                let id = *state.ids.entry(key).or_insert_with(|| {
-                    state.last += 1;
-                    DocId(state.last)
-                });
-                let words = terms.words();
-                let replaced = state.documents.insert(id, Stored { document: Arc::new(document.clone()), words });
-                let added = Totals {
-                    documents: i64::from(replaced.is_none()),
-                    words: words - replaced.map_or(0, |replaced| replaced.words),
-                };
+                let (id, added) = state.put(document, terms.words());
                 state.log(id, added, Some(terms.as_bytes()));
             }
             true
         })
         .await
+    }
+
+    async fn load(
+        &self,
+        conn: &mut Connection,
+        batches: &mut (dyn Iterator<Item = Vec<Indexed>> + Send),
+        build: Build,
+    ) -> Result<()> {
+        conn.write(|state| {
+            for batch in batches {
+                let mut new = Vec::new();
+                for indexed in &batch {
+                    let (id, added) = state.put(&indexed.document, indexed.terms.words());
+                    if added.documents > 0 {
+                        new.push((id, indexed));
+                    } else {
+                        state.log(id, added, Some(indexed.terms.as_bytes()));
+                    }
+                }
+                let (segment, pages) = build(&mut new)?;
+                state.add(&segment, &pages);
+            }
+            Ok(())
+        })
+        .await?
     }
 
     async fn set_audience(
@@ -211,8 +242,7 @@ impl Store for Memory {
                 }
             }
             if let Some((row, pages)) = &publication.segment {
-                let pages = pages.iter().map(|page| (page.key.clone(), page.clone())).collect();
-                state.segments.insert(row.segment, (row.clone(), Arc::new(pages)));
+                state.add(row, pages);
             }
             true
         })

@@ -17,7 +17,9 @@ use crate::language::Language;
 use crate::segment::Key;
 use crate::segment::page::Page;
 use crate::source::Source;
-use crate::store::{Change, DocId, Indexed, LOOK_EVERY, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
+use crate::store::{
+    Build, Change, DocId, Indexed, LOOK_EVERY, LogRow, Publication, SegmentRow, Snapshot, Store, Totals,
+};
 use crate::terms::Terms;
 
 /// Keeps documents in PostgreSQL.
@@ -48,6 +50,9 @@ const BETWEEN_TAGS: &str = "\u{1f}";
 /// Says to other connections that one is publishing: "stoasrch" in ASCII.
 const PUBLISHING: i64 = 0x7374_6f61_7372_6368;
 
+/// How many documents are written in one statement at most.
+const WRITTEN: usize = 1_000;
+
 /// How many bytes of pages are sent in one statement, about.
 const SENT: usize = 4 << 20;
 
@@ -56,51 +61,27 @@ impl Store for Postgres {
 
     // A document that is replaced draws an identity value all the same and drops it: the ids in use lie scattered.
     async fn upsert(&self, conn: &mut PgConnection, documents: &[Indexed]) -> Result<bool> {
-        let numbers: Vec<i64> = sqlx::query_scalar(
-            r#"
-            WITH given AS (
-                SELECT *
-                FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[],
-                        $7::text[], $8::text[], $9::text[], $10::text[], $11::integer[])
-                    WITH ORDINALITY AS given
-                        (surface, entity_id, audience_tags, terms, language, recency_at, title, body, url, extra, words, place)
-            ),
-            document AS (
-                INSERT INTO search_document
-                    (surface, entity_id, audience_tags, language, words, recency_at, title, body, url, extra)
-                SELECT surface, entity_id, string_to_array(audience_tags, $12), language, words, recency_at, title, body, url, extra
-                FROM given
-                ORDER BY place
-                ON CONFLICT (surface, entity_id) DO UPDATE
-                SET audience_tags = excluded.audience_tags, language = excluded.language, words = excluded.words,
-                    words_before = search_document.words, recency_at = excluded.recency_at, title = excluded.title,
-                    body = excluded.body, url = excluded.url, extra = excluded.extra
-                RETURNING doc_id, surface, entity_id, words, words_before
-            )
-            INSERT INTO search_dirty (doc_id, documents, words, terms)
-            SELECT doc_id, (words_before IS NULL)::integer, document.words - coalesce(words_before, 0), given.terms
-            FROM document
-            JOIN given USING (surface, entity_id)
-            RETURNING number
-            "#,
-        )
-        .bind(column(documents, |document| document.surface.as_str()))
-        .bind(column(documents, |document| document.entity_id.as_str()))
-        .bind(column(documents, |document| {
-            document.audience.iter().map(Tag::as_str).collect::<Vec<_>>().join(BETWEEN_TAGS)
-        }))
-        .bind(documents.iter().map(|indexed| indexed.terms.as_bytes()).collect::<Vec<_>>())
-        .bind(column(documents, |document| document.language.code()))
-        .bind(column(documents, |document| document.recency))
-        .bind(column(documents, |document| document.title.as_str()))
-        .bind(column(documents, |document| document.body.as_str()))
-        .bind(column(documents, |document| document.url.as_deref()))
-        .bind(column(documents, |document| document.extra.as_deref()))
-        .bind(documents.iter().map(|indexed| words(&indexed.terms)).collect::<Vec<_>>())
-        .bind(BETWEEN_TAGS)
-        .fetch_all(conn)
-        .await?;
-        Ok(numbers.iter().any(|number| number % LOOK_EVERY == 0))
+        Ok(write(conn, documents, true).await?.iter().any(|written| written.number % LOOK_EVERY == 0))
+    }
+
+    async fn load(
+        &self,
+        conn: &mut PgConnection,
+        batches: &mut (dyn Iterator<Item = Vec<Indexed>> + Send),
+        build: Build,
+    ) -> Result<()> {
+        let mut tx = conn.begin().await?;
+        for batch in batches {
+            let mut new = Vec::with_capacity(batch.len());
+            for documents in batch.chunks(WRITTEN) {
+                let written = write(&mut tx, documents, false).await?;
+                let places = written.iter().filter(|written| written.number == 0);
+                new.extend(places.filter_map(|written| Some((written.doc_id, documents.get(written.place)?))));
+            }
+            let (segment, pages) = build(&mut new)?;
+            insert(&mut tx, &segment, &pages).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     async fn set_audience(
@@ -232,7 +213,7 @@ impl Store for Postgres {
             r#"
             SELECT CASE
                 WHEN current_setting('transaction_isolation') <> 'read committed' THEN false
-                WHEN (SELECT count(*) FROM (SELECT FROM search_dirty LIMIT $1) AS log) < $1 THEN false
+                WHEN (SELECT count(*) FROM (SELECT number FROM search_dirty ORDER BY number LIMIT $1) AS log) < $1 THEN false
                 ELSE pg_try_advisory_xact_lock($2)
             END
             "#,
@@ -360,40 +341,114 @@ impl Store for Postgres {
             .await?;
         }
         if let Some((segment, pages)) = &publication.segment {
-            sqlx::query(
-                r#"
-                INSERT INTO search_segment (segment, revision, documents, words, namespaces, head, dead)
-                VALUES ($1, $2, $3, $4, $5, $6, $7)
-                "#,
-            )
-            .bind(segment.segment)
-            .bind(segment.revision)
-            .bind(segment.added.documents)
-            .bind(segment.added.words)
-            .bind(segment.namespaces)
-            .bind(&segment.head)
-            .bind(&segment.dead)
-            .execute(&mut *tx)
-            .await?;
-            for pages in batches(pages) {
-                sqlx::query(
-                    r#"
-                    INSERT INTO search_page (segment, key, is_single, block)
-                    SELECT $1, key, is_single, block
-                    FROM unnest($2::bytea[], $3::boolean[], $4::bytea[]) AS given (key, is_single, block)
-                    "#,
-                )
-                .bind(segment.segment)
-                .bind(pages.iter().map(|page| page.key.as_slice()).collect::<Vec<_>>())
-                .bind(pages.iter().map(|page| page.is_single).collect::<Vec<_>>())
-                .bind(pages.iter().map(|page| page.block.as_slice()).collect::<Vec<_>>())
-                .execute(&mut *tx)
-                .await?;
-            }
+            insert(&mut tx, segment, pages).await?;
         }
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// A document that was written: its place among those given, and the number of its row of the log, 0 if it has none.
+struct Written {
+    doc_id: DocId,
+    place: usize,
+    number: i64,
+}
+
+/// Writes documents; logs those that replace one, and the new ones too if `logs_new`.
+async fn write(conn: &mut PgConnection, documents: &[Indexed], logs_new: bool) -> Result<Vec<Written>> {
+    let rows = sqlx::query(
+        r#"
+        WITH given AS (
+            SELECT *
+            FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[],
+                    $7::text[], $8::text[], $9::text[], $10::text[], $11::integer[])
+                WITH ORDINALITY AS given
+                    (surface, entity_id, audience_tags, terms, language, recency_at, title, body, url, extra, words, place)
+        ),
+        document AS (
+            INSERT INTO search_document
+                (surface, entity_id, audience_tags, language, words, recency_at, title, body, url, extra)
+            SELECT surface, entity_id, string_to_array(audience_tags, $12), language, words, recency_at, title, body, url, extra
+            FROM given
+            ORDER BY place
+            ON CONFLICT (surface, entity_id) DO UPDATE
+            SET audience_tags = excluded.audience_tags, language = excluded.language, words = excluded.words,
+                words_before = search_document.words, recency_at = excluded.recency_at, title = excluded.title,
+                body = excluded.body, url = excluded.url, extra = excluded.extra
+            RETURNING doc_id, surface, entity_id, words, words_before
+        ),
+        log AS (
+            INSERT INTO search_dirty (doc_id, documents, words, terms)
+            SELECT doc_id, (words_before IS NULL)::integer, document.words - coalesce(words_before, 0), given.terms
+            FROM document
+            JOIN given USING (surface, entity_id)
+            WHERE $13 OR words_before IS NOT NULL
+            RETURNING doc_id, number
+        )
+        SELECT doc_id, place, coalesce(number, 0)
+        FROM document
+        JOIN given USING (surface, entity_id)
+        LEFT JOIN log USING (doc_id)
+        "#,
+    )
+    .bind(column(documents, |document| document.surface.as_str()))
+    .bind(column(documents, |document| document.entity_id.as_str()))
+    .bind(column(documents, |document| {
+        document.audience.iter().map(Tag::as_str).collect::<Vec<_>>().join(BETWEEN_TAGS)
+    }))
+    .bind(documents.iter().map(|indexed| indexed.terms.as_bytes()).collect::<Vec<_>>())
+    .bind(column(documents, |document| document.language.code()))
+    .bind(column(documents, |document| document.recency))
+    .bind(column(documents, |document| document.title.as_str()))
+    .bind(column(documents, |document| document.body.as_str()))
+    .bind(column(documents, |document| document.url.as_deref()))
+    .bind(column(documents, |document| document.extra.as_deref()))
+    .bind(documents.iter().map(|indexed| words(&indexed.terms)).collect::<Vec<_>>())
+    .bind(BETWEEN_TAGS)
+    .bind(logs_new)
+    .fetch_all(conn)
+    .await?;
+    let written = |row: &PgRow| {
+        let place = usize::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
+        Ok(Written { doc_id: DocId(row.try_get(0)?), place: place.saturating_sub(1), number: row.try_get(2)? })
+    };
+    rows.iter().map(written).collect()
+}
+
+/// Writes a segment.
+async fn insert(conn: &mut PgConnection, segment: &SegmentRow, pages: &[Page]) -> Result<()> {
+    sqlx::query(
+        r#"
+        INSERT INTO search_segment (segment, revision, documents, words, namespaces, head, dead)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "#,
+    )
+    .bind(segment.segment)
+    .bind(segment.revision)
+    .bind(segment.added.documents)
+    .bind(segment.added.words)
+    .bind(segment.namespaces)
+    .bind(&segment.head)
+    .bind(&segment.dead)
+    .execute(&mut *conn)
+    .await?;
+    for pages in batches(pages) {
+        sqlx::query(
+            r#"
+            INSERT INTO search_page (segment, key, is_single, block)
+            SELECT $1, key, is_single, block
+            FROM unnest($2::bytea[], $3::boolean[], $4::bytea[]) AS given (key, is_single, block)
+            "#,
+        )
+        .bind(segment.segment)
+        .bind(pages.iter().map(|page| page.key.as_slice()).collect::<Vec<_>>())
+        .bind(pages.iter().map(|page| page.is_single).collect::<Vec<_>>())
+        .bind(pages.iter().map(|page| page.block.as_slice()).collect::<Vec<_>>())
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Parts of about [`SENT`] bytes.

@@ -21,6 +21,11 @@ use crate::terms::{Terms, TermsRef};
 #[cfg(feature = "conformance")]
 use crate::{bm25::Statistics, store::Totals, tally::Fresh};
 
+/// From so many documents on, a batch becomes segments at once.
+const BULK: usize = 1_000;
+/// The most documents of a batch that become one segment.
+const LOADED: usize = 50_000;
+
 /// Indexes documents and finds them again, on the caller's own connection.
 ///
 /// Every method works the same on a pooled connection and inside a transaction. What a transaction indexes is found in it at
@@ -55,23 +60,37 @@ impl<S: Store> Search<S> {
     /// Indexes many documents at once, all or none, and returns a report for each.
     ///
     /// Of two with the same identity the later one counts. They are indexed in the order of surface and entity id, so that two
-    /// callers who index the same documents wait for each other instead of dead-locking. All of them are held in memory: a few hundred a call, in one
-    /// transaction around all calls, is as fast as it gets.
+    /// callers who index the same documents wait for each other instead of dead-locking. A thousand and more become a segment of their own at
+    /// once: hand over as many in one call as there is memory for.
     ///
     /// # Errors
     ///
     /// [`Error::Backend`] if the database fails.
     #[tracing::instrument(level = "debug", name = "search.upsert_many", skip_all, fields(documents = documents.len()))]
     pub async fn upsert_many(&self, conn: &mut S::Connection, documents: &[Document]) -> Result<Vec<UpsertReport>> {
-        let mut distinct = BTreeMap::new();
-        let mut reports = Vec::with_capacity(documents.len());
-        for document in documents {
-            let (indexed, report) = Indexed::of(document);
-            reports.push(report);
-            distinct.insert((&document.surface, &document.entity_id), indexed);
+        let mut reports = vec![UpsertReport::default(); documents.len()];
+        let keyed = documents.iter().enumerate().map(|(at, one)| ((&one.surface, &one.entity_id), at));
+        let latest: BTreeMap<_, usize> = keyed.clone().collect();
+        // One that another outdates is analyzed for its report only.
+        for (_, at) in keyed.filter(|(key, at)| latest[key] != *at) {
+            reports[at] = Indexed::of(&documents[at]).1;
         }
-        let distinct: Vec<Indexed> = distinct.into_values().collect();
-        if self.store.upsert(conn, &distinct).await? {
+        let order: Vec<usize> = latest.into_values().collect();
+        let mut index = |places: &[usize]| -> Vec<Indexed> {
+            let mut index = |&at: &usize| {
+                let (indexed, report) = Indexed::of(&documents[at]);
+                reports[at] = report;
+                indexed
+            };
+            places.iter().map(&mut index).collect()
+        };
+        if order.len() < BULK {
+            let indexed = index(&order);
+            if self.store.upsert(conn, &indexed).await? {
+                self.compact_a_little(conn).await;
+            }
+        } else {
+            self.store.load(conn, &mut order.chunks(LOADED).map(index), compact::build).await?;
             self.compact_a_little(conn).await;
         }
         Ok(reports)

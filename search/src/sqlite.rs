@@ -17,7 +17,9 @@ use crate::language::Language;
 use crate::segment::Key;
 use crate::segment::page::Page;
 use crate::source::Source;
-use crate::store::{Change, DocId, Indexed, LOOK_EVERY, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
+use crate::store::{
+    Build, Change, DocId, Indexed, LOOK_EVERY, LogRow, Publication, SegmentRow, Snapshot, Store, Totals,
+};
 
 /// Keeps documents in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +54,24 @@ impl Store for Sqlite {
         }
         tx.commit().await?;
         Ok(is_time)
+    }
+
+    async fn load(
+        &self,
+        conn: &mut SqliteConnection,
+        batches: &mut (dyn Iterator<Item = Vec<Indexed>> + Send),
+        build: Build,
+    ) -> Result<()> {
+        let mut tx = conn.begin().await?;
+        for batch in batches {
+            let mut new = Vec::with_capacity(batch.len());
+            for indexed in &batch {
+                new.extend(write(&mut tx, indexed).await?.map(|doc_id| (doc_id, indexed)));
+            }
+            let (segment, pages) = build(&mut new)?;
+            insert(&mut tx, &segment, &pages).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     async fn set_audience(
@@ -189,7 +209,7 @@ impl Store for Sqlite {
         Ok(sqlx::query_scalar(
             r#"
             SELECT count(*) >= $1
-            FROM (SELECT number FROM search_dirty LIMIT $1) AS log
+            FROM (SELECT number FROM search_dirty ORDER BY number LIMIT $1) AS log
             "#,
         )
         .bind(rows)
@@ -312,35 +332,7 @@ impl Store for Sqlite {
             .await?;
         }
         if let Some((segment, pages)) = &publication.segment {
-            sqlx::query(
-                r#"
-                INSERT INTO search_segment (segment, revision, documents, words, namespaces, head, dead)
-                VALUES ($1, $2, $3, $4, $5, $6, $7)
-                "#,
-            )
-            .bind(segment.segment)
-            .bind(segment.revision)
-            .bind(segment.added.documents)
-            .bind(segment.added.words)
-            .bind(segment.namespaces)
-            .bind(&segment.head)
-            .bind(&segment.dead)
-            .execute(&mut *tx)
-            .await?;
-            for page in pages {
-                sqlx::query(
-                    r#"
-                    INSERT INTO search_page (segment, key, is_single, block)
-                    VALUES ($1, $2, $3, $4)
-                    "#,
-                )
-                .bind(segment.segment)
-                .bind(&page.key)
-                .bind(page.is_single)
-                .bind(&page.block)
-                .execute(&mut *tx)
-                .await?;
-            }
+            insert(&mut tx, segment, pages).await?;
         }
         tx.commit().await?;
         Ok(true)
@@ -374,6 +366,71 @@ async fn upsert(conn: &mut SqliteConnection, indexed: &Indexed) -> Result<i64> {
     .fetch_one(conn)
     .await?;
     Ok(row.try_get(0)?)
+}
+
+/// Writes a document, logs it if it replaces one, and else returns its id.
+async fn write(conn: &mut SqliteConnection, indexed: &Indexed) -> Result<Option<DocId>> {
+    let document = &indexed.document;
+    let row = sqlx::query(
+        r#"
+        INSERT INTO search_document
+            (surface, entity_id, audience_tags, language, words, recency_at, title, body, url, extra)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        ON CONFLICT (surface, entity_id) DO NOTHING
+        RETURNING doc_id
+        "#,
+    )
+    .bind(document.surface.as_str())
+    .bind(document.entity_id.as_str())
+    .bind(json(document.audience.iter().map(Tag::as_str)))
+    .bind(document.language.code())
+    .bind(indexed.terms.words())
+    .bind(document.recency.map(|at| at.timestamp_micros()))
+    .bind(document.title.as_str())
+    .bind(document.body.as_str())
+    .bind(document.url.as_deref())
+    .bind(document.extra.as_deref())
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some(row) = row {
+        return Ok(Some(DocId(row.try_get(0)?)));
+    }
+    upsert(conn, indexed).await?;
+    Ok(None)
+}
+
+/// Writes a segment.
+async fn insert(conn: &mut SqliteConnection, segment: &SegmentRow, pages: &[Page]) -> Result<()> {
+    sqlx::query(
+        r#"
+        INSERT INTO search_segment (segment, revision, documents, words, namespaces, head, dead)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "#,
+    )
+    .bind(segment.segment)
+    .bind(segment.revision)
+    .bind(segment.added.documents)
+    .bind(segment.added.words)
+    .bind(segment.namespaces)
+    .bind(&segment.head)
+    .bind(&segment.dead)
+    .execute(&mut *conn)
+    .await?;
+    for page in pages {
+        sqlx::query(
+            r#"
+            INSERT INTO search_page (segment, key, is_single, block)
+            VALUES ($1, $2, $3, $4)
+            "#,
+        )
+        .bind(segment.segment)
+        .bind(&page.key)
+        .bind(page.is_single)
+        .bind(&page.block)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
 }
 
 fn parameters(audience: &Audience) -> (bool, String) {

@@ -53,6 +53,15 @@ pub trait Store: Send + Sync + 'static {
     /// ids, in that order.
     fn upsert(&self, conn: &mut Self::Connection, documents: &[Indexed]) -> impl Future<Output = Result<bool>> + Send;
 
+    /// Does what [`Store::upsert`] does with each of the batches, in one atomic whole, but logs only what replaces a document: the
+    /// new ones of a batch become the segment that `build` makes of them.
+    fn load(
+        &self,
+        conn: &mut Self::Connection,
+        batches: &mut (dyn Iterator<Item = Vec<Indexed>> + Send),
+        build: Build,
+    ) -> impl Future<Output = Result<()>> + Send;
+
     /// Replaces the tags of a document; answers whether there is one.
     fn set_audience(
         &self,
@@ -127,6 +136,9 @@ pub trait Store: Send + Sync + 'static {
         publication: &Publication,
     ) -> impl Future<Output = Result<bool>> + Send;
 }
+
+/// Makes a segment of new documents, in any order.
+pub type Build = fn(&mut Vec<(DocId, &Indexed)>) -> Result<(SegmentRow, Vec<Page>)>;
 
 /// Whoever writes a row of the log whose number is a multiple of this looks whether the log is long.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use stoa_search::{
-    Audience, Change, DocId, Document, EntityId, Indexed, Key, Memory, Page, Publication, Query, Result, Search,
+    Audience, Build, Change, DocId, Document, EntityId, Indexed, Key, Memory, Page, Publication, Query, Result, Search,
     SegmentRow, Snapshot, Source, Store, Surface, Tag, conformance, memory,
 };
 
@@ -45,6 +45,15 @@ impl Store for Interrupted {
 
     async fn upsert(&self, conn: &mut memory::Connection, documents: &[Indexed]) -> Result<bool> {
         Memory.upsert(conn, documents).await
+    }
+
+    async fn load(
+        &self,
+        conn: &mut memory::Connection,
+        batches: &mut (dyn Iterator<Item = Vec<Indexed>> + Send),
+        build: Build,
+    ) -> Result<()> {
+        Memory.load(conn, batches, build).await
     }
 
     async fn set_audience(

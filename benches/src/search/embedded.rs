@@ -18,14 +18,10 @@ pub(super) async fn compare(
 ) -> Vec<Case> {
     let database = testkit::sqlite_durable(&[&sqlite::MIGRATOR]).await;
     let stoa = Search::new(Sqlite);
-    let mut tx = database.pool().begin_with("BEGIN IMMEDIATE").await.expect("the file opens");
-    for batch in documents.chunks(1000) {
-        let batch: Vec<Document> = batch.iter().map(document).collect();
-        stoa.upsert_many(&mut tx, &batch).await.expect("the file is there");
-    }
-    tx.commit().await.expect("the file is there");
+    let mut conn = database.pool().acquire().await.expect("the file opens");
+    let batch: Vec<Document> = documents.iter().map(document).collect();
+    stoa.upsert_many(&mut conn, &batch).await.expect("the file is there");
     stoa.compact(database.pool(), Duration::from_secs(3600)).await.expect("the file is there");
-    let mut conn = database.pool().acquire().await.expect("the file is there");
     load_rival(&mut conn, documents).await;
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

@@ -26,15 +26,11 @@ pub(super) async fn compare(
     let stoa = Search::new(Postgres);
 
     let started = Instant::now();
-    let mut tx = pool.begin().await.expect("the server answers");
-    for batch in documents.chunks(1000) {
-        let batch: Vec<Document> = batch.iter().map(document).collect();
-        stoa.upsert_many(&mut tx, &batch).await.expect("the server answers");
-    }
-    tx.commit().await.expect("the server answers");
+    let mut conn = PgConnection::connect(&cluster.url("postgres")).await.expect("the server answers");
+    let batch: Vec<Document> = documents.iter().map(document).collect();
+    stoa.upsert_many(&mut conn, &batch).await.expect("the server answers");
     stoa.compact(&pool, UNLIMITED).await.expect("the server answers");
     let rate = documents.len() as f64 / started.elapsed().as_secs_f64();
-    let mut conn = PgConnection::connect(&cluster.url("postgres")).await.expect("the server answers");
     load_rival(&mut conn, documents).await;
     for table in [
         "VACUUM ANALYZE search_document",
