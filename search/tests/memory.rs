@@ -14,6 +14,8 @@ impl conformance::Harness for Harness {
     type Store = Memory;
     type Source = memory::Database;
 
+    const CONCURRENT_WRITERS: bool = false;
+
     fn store(&self) -> Memory {
         Memory
     }

@@ -16,6 +16,8 @@ impl conformance::Harness for Harness {
     type Store = Sqlite;
     type Source = sqlx::SqlitePool;
 
+    const CONCURRENT_WRITERS: bool = false;
+
     fn store(&self) -> Sqlite {
         Sqlite
     }
