@@ -198,10 +198,13 @@ fn flush(changes: &[Change], segments: &[Opened]) -> Result<Option<Publication>>
     Ok(Some(publication))
 }
 
+/// The documents that hold a term, and their frequencies and lengths.
+type Postings = (Vec<u32>, Vec<[u8; 2]>);
+
 /// Postings in the making.
 #[derive(Default)]
 struct Builder<'a> {
-    terms: HashMap<(u8, &'a [u8]), (Vec<u32>, Vec<[u8; 2]>)>,
+    terms: HashMap<(u8, &'a [u8]), Postings>,
     tags: BTreeMap<&'a str, Vec<u32>>,
     surfaces: BTreeMap<&'a str, Vec<u32>>,
 }
@@ -278,9 +281,7 @@ fn due(segments: &[Opened], step: Step) -> Vec<&Opened> {
         }
     }
     let is_mostly_dead = |segment: &&Opened| {
-        segment.head.documents > 0
-            && segment.dead.len() as u32 > segment.head.documents / 3
-            && segment.living() <= step.documents
+        segment.dead.len() > segment.head.documents as usize / 3 && segment.living() <= step.documents
     };
     segments.iter().find(is_mostly_dead).into_iter().collect()
 }

@@ -26,8 +26,11 @@ struct State {
     last: i64,
     log: BTreeMap<i64, Logged>,
     last_number: i64,
-    segments: BTreeMap<i64, (SegmentRow, Arc<BTreeMap<Vec<u8>, Page>>)>,
+    segments: BTreeMap<i64, (SegmentRow, Pages)>,
 }
+
+/// The pages of a segment by their first keys.
+type Pages = Arc<BTreeMap<Vec<u8>, Page>>;
 
 /// A document and how many words it has.
 #[derive(Clone, Debug)]
@@ -136,7 +139,7 @@ impl Store for Memory {
 
     async fn snapshot(&self, conn: &mut Connection, audience: &Audience, keys: &[Key]) -> Result<Snapshot> {
         let state = conn.read();
-        let segment = |(row, pages): &(SegmentRow, Arc<BTreeMap<Vec<u8>, Page>>)| {
+        let segment = |(row, pages): &(SegmentRow, Pages)| {
             let page = |(place, key): (usize, &Key)| {
                 let (_, page) = pages.range::<Vec<u8>, _>(..=&key.bytes).next_back()?;
                 let may_hold = row.namespaces & key.namespace != 0 && (!page.is_single || page.key == key.bytes);

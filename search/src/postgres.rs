@@ -97,10 +97,10 @@ impl Store for Postgres {
                 UPDATE search_document
                 SET audience_tags = $3
                 WHERE surface = $1 AND entity_id = $2
-                RETURNING doc_id
+                RETURNING doc_id, surface, audience_tags
             )
-            INSERT INTO search_dirty (doc_id, documents, words)
-            SELECT doc_id, 0, 0
+            INSERT INTO search_dirty (doc_id, documents, words, surface, audience_tags)
+            SELECT doc_id, 0, 0, surface, audience_tags
             FROM document
             "#,
         )
@@ -157,7 +157,6 @@ impl Store for Postgres {
             SELECT 2, search_dirty.number, 0, search_dirty.documents, search_dirty.words, search_dirty.doc_id, terms, NULL,
                 surface, array_to_string(audience_tags, $3)
             FROM search_dirty
-            LEFT JOIN search_document USING (doc_id)
             "#,
         )
         .bind(keys.iter().map(|key| key.bytes.as_slice()).collect::<Vec<_>>())
@@ -240,7 +239,8 @@ impl Store for Postgres {
     async fn backlog(&self, conn: &mut PgConnection, rows: u32, bytes: u64) -> Result<Vec<Change>> {
         sqlx::query(
             r#"
-            SELECT number, doc_id, log.documents, log.words, terms, surface, entity_id, audience_tags, language, recency_at,
+            SELECT number, doc_id, log.documents, log.words, terms, search_document.surface, entity_id,
+                search_document.audience_tags, language, recency_at,
                 CASE WHEN terms IS NULL THEN title ELSE '' END AS title,
                 CASE WHEN terms IS NULL THEN body ELSE '' END AS body, NULL AS url, NULL AS extra
             FROM (
@@ -376,11 +376,12 @@ async fn write(conn: &mut PgConnection, documents: &[Indexed], logs_new: bool) -
             SET audience_tags = excluded.audience_tags, language = excluded.language, words = excluded.words,
                 words_before = search_document.words, recency_at = excluded.recency_at, title = excluded.title,
                 body = excluded.body, url = excluded.url, extra = excluded.extra
-            RETURNING doc_id, surface, entity_id, words, words_before
+            RETURNING doc_id, surface, entity_id, audience_tags, words, words_before
         ),
         log AS (
-            INSERT INTO search_dirty (doc_id, documents, words, terms)
-            SELECT doc_id, (words_before IS NULL)::integer, document.words - coalesce(words_before, 0), given.terms
+            INSERT INTO search_dirty (doc_id, documents, words, surface, audience_tags, terms)
+            SELECT doc_id, (words_before IS NULL)::integer, document.words - coalesce(words_before, 0), surface,
+                document.audience_tags, given.terms
             FROM document
             JOIN given USING (surface, entity_id)
             WHERE $13 OR words_before IS NOT NULL

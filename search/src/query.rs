@@ -247,7 +247,7 @@ impl Criteria {
     /// Answers how a document with these words meets the query.
     #[inline]
     pub(crate) fn judge(&self, held: u32) -> Verdict {
-        if held & self.asked == 0 || self.excluded.iter().any(|&excluded| held & excluded == excluded) {
+        if held & self.asked == 0 || self.excluded.iter().any(|excluded| excluded & !held == 0) {
             Verdict::NoMatch
         } else if held & self.asked < self.asked {
             Verdict::SomeWords

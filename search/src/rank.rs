@@ -85,6 +85,7 @@ pub(crate) fn statistics(added: impl Iterator<Item = Totals>, words: usize) -> S
 /// A document whose state is not, or not only, in the segments.
 struct Changed<'a> {
     number: i64,
+    terms_number: i64,
     /// Its terms, if they are not those of a segment.
     terms: Option<&'a [u8]>,
     /// Its surface, if it still exists.
@@ -92,18 +93,24 @@ struct Changed<'a> {
     is_visible: bool,
 }
 
-/// What the log says of each document: the latest terms count, whatever else happened to it.
+/// What the log says of each document: its latest state, and its latest terms, which may be older.
 fn latest(log: &[LogRow]) -> HashMap<DocId, Changed<'_>> {
     let mut changes = HashMap::with_capacity(log.len());
     for row in log {
         let change = changes.entry(row.doc_id).or_insert(Changed {
             number: 0,
+            terms_number: 0,
             terms: None,
-            surface: row.surface.as_deref(),
-            is_visible: row.is_visible,
+            surface: None,
+            is_visible: false,
         });
-        if row.terms.is_some() && row.number > change.number {
+        if row.number > change.number {
             change.number = row.number;
+            change.surface = row.surface.as_deref();
+            change.is_visible = row.is_visible;
+        }
+        if row.terms.is_some() && row.number > change.terms_number {
+            change.terms_number = row.number;
             change.terms = row.terms.as_deref();
         }
     }

@@ -98,8 +98,10 @@ impl Store for Sqlite {
         if let Some(doc_id) = doc_id {
             sqlx::query(
                 r#"
-                INSERT INTO search_dirty (doc_id, documents, words)
-                VALUES ($1, 0, 0)
+                INSERT INTO search_dirty (doc_id, documents, words, surface, audience_tags)
+                SELECT doc_id, 0, 0, surface, audience_tags
+                FROM search_document
+                WHERE doc_id = $1
                 "#,
             )
             .bind(doc_id)
@@ -150,7 +152,6 @@ impl Store for Sqlite {
             SELECT 2, search_dirty.number, 0, search_dirty.documents, search_dirty.words, search_dirty.doc_id, terms, NULL,
                 surface, audience_tags
             FROM search_dirty
-            LEFT JOIN search_document USING (doc_id)
             "#,
         )
         .bind(json(keys.iter().map(|key| vec![serde_json::Value::from(hex(&key.bytes)), key.namespace.into()])))
@@ -233,7 +234,8 @@ impl Store for Sqlite {
     async fn backlog(&self, conn: &mut SqliteConnection, rows: u32, bytes: u64) -> Result<Vec<Change>> {
         sqlx::query(
             r#"
-            SELECT number, doc_id, log.documents, log.words, terms, surface, entity_id, audience_tags, language, recency_at,
+            SELECT number, doc_id, log.documents, log.words, terms, search_document.surface, entity_id,
+                search_document.audience_tags, language, recency_at,
                 CASE WHEN terms IS NULL THEN title ELSE '' END AS title,
                 CASE WHEN terms IS NULL THEN body ELSE '' END AS body, NULL AS url, NULL AS extra
             FROM (

@@ -199,7 +199,7 @@ pub struct Totals {
     pub words: i64,
 }
 
-/// A row of the log, joined with its document.
+/// A row of the log.
 #[derive(Clone, Debug)]
 pub struct LogRow {
     /// Its number.
@@ -210,9 +210,9 @@ pub struct LogRow {
     pub added: Totals,
     /// [`Terms::as_bytes`]; `None` if the text did not change or is gone.
     pub terms: Option<Vec<u8>>,
-    /// The surface of the document; `None` if it is gone by now.
+    /// The surface of the document; `None` if the change removed it.
     pub surface: Option<String>,
-    /// Whether the audience may see the document.
+    /// Whether the audience may see the document after the change.
     pub is_visible: bool,
 }
 

@@ -29,6 +29,9 @@ CREATE TABLE search_dirty (
     -- How many documents and words there are more than before.
     documents integer NOT NULL,
     words integer NOT NULL,
+    -- Of the document after the change, so that a search need not look it up; null if it is gone.
+    surface text COLLATE "C",
+    audience_tags text[] COLLATE "C",
     -- An opaque value of the crate, see its documentation of `Terms`; null if the text did not change or is gone.
     terms bytea,
     CONSTRAINT search_dirty_pkey PRIMARY KEY (number)

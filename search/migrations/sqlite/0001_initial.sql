@@ -30,6 +30,9 @@ CREATE TABLE search_dirty (
     -- How many documents and words there are more than before.
     documents INTEGER NOT NULL,
     words INTEGER NOT NULL,
+    -- Of the document after the change, so that a search need not look it up; null if it is gone.
+    surface TEXT COLLATE BINARY,
+    audience_tags TEXT COLLATE BINARY,
     -- An opaque value of the crate, see its documentation of `Terms`; null if the text did not change or is gone.
     terms BLOB
 ) STRICT;
@@ -49,8 +52,8 @@ BEGIN
     SET audience_tags = excluded.audience_tags, language = excluded.language, words = excluded.words, words_before = words,
         recency_at = excluded.recency_at, title = excluded.title, body = excluded.body, url = excluded.url,
         extra = excluded.extra;
-    INSERT INTO search_dirty (doc_id, documents, words, terms)
-    SELECT doc_id, words_before IS NULL, words - coalesce(words_before, 0), new.terms
+    INSERT INTO search_dirty (doc_id, documents, words, surface, audience_tags, terms)
+    SELECT doc_id, words_before IS NULL, words - coalesce(words_before, 0), surface, audience_tags, new.terms
     FROM search_document
     WHERE surface = new.surface AND entity_id = new.entity_id;
 END;

@@ -84,7 +84,9 @@ impl Head {
         for (code, set) in (0..).zip(&sets).filter(|_| sets.len() > 1) {
             let mut members = Vec::new();
             set.members(&mut members)?;
-            members.into_iter().for_each(|member| codes[member as usize] = code);
+            for member in members {
+                codes[member as usize] = code;
+            }
         }
         if codes.contains(&u16::MAX) { Err(damaged()) } else { Ok(Self { documents, runs, surfaces, codes }) }
     }

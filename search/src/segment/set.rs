@@ -56,7 +56,7 @@ fn runs_of(members: &[u32]) -> impl Iterator<Item = (u64, u64)> {
     let mut after = 0;
     members.chunk_by(|a, b| a + 1 == *b).map(move |run| {
         let gap = u64::from(run[0] - after);
-        after = run[0] + run.len() as u32;
+        after = run[run.len() - 1] + 1;
         (gap, run.len() as u64 - 1)
     })
 }
@@ -86,7 +86,6 @@ impl<'a> Set<'a> {
         let split = bytes.len().checked_sub(WIDTH * count as usize).ok_or_else(damaged)?;
         let (body, payload) = bytes.split_at(split);
         let payload: &[[u8; WIDTH]] = if WIDTH == 0 { &[] } else { payload.as_chunks().0 };
-        #[expect(clippy::cast_possible_truncation, reason = "two bits")]
         let form = (header & 3) as u8;
         Ok((Self { form, count, documents, body }, payload))
     }
@@ -130,7 +129,9 @@ impl<'a> Set<'a> {
             GAPS => {
                 let mut members = Vec::new();
                 self.members(&mut members)?;
-                members.into_iter().for_each(|member| add(bits, member));
+                for member in members {
+                    add(bits, member);
+                }
                 Ok(())
             }
             BITMAP => {
