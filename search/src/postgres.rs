@@ -224,6 +224,8 @@ impl Store for Postgres {
     }
 
     async fn segments(&self, conn: &mut PgConnection) -> Result<Vec<SegmentRow>> {
+        // Like all reads of a compaction in a savepoint: one that fails must not fail the transaction of a writer on the way.
+        let mut tx = conn.begin().await?;
         let rows = sqlx::query(
             r#"
             SELECT segment AS number, revision, documents, words, namespaces, head AS block, dead AS extra
@@ -231,13 +233,15 @@ impl Store for Postgres {
             ORDER BY segment
             "#,
         )
-        .fetch_all(conn)
+        .fetch_all(&mut *tx)
         .await?;
+        tx.commit().await?;
         rows.iter().map(segment).collect()
     }
 
     async fn backlog(&self, conn: &mut PgConnection, rows: u32, bytes: u64) -> Result<Vec<Change>> {
-        sqlx::query(
+        let mut tx = conn.begin().await?;
+        let rows = sqlx::query(
             r#"
             SELECT number, doc_id, log.documents, log.words, terms, search_document.surface, entity_id,
                 search_document.audience_tags, language, recency_at,
@@ -254,15 +258,15 @@ impl Store for Postgres {
         )
         .bind(i64::from(rows))
         .bind(bytes.cast_signed())
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(change)
-        .collect()
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.iter().map(change).collect()
     }
 
     async fn pages(&self, conn: &mut PgConnection, segment: i64, after: &[u8], limit: u32) -> Result<Vec<Page>> {
-        sqlx::query(
+        let mut tx = conn.begin().await?;
+        let rows = sqlx::query(
             r#"
             SELECT key, is_single, block
             FROM search_page
@@ -274,11 +278,11 @@ impl Store for Postgres {
         .bind(segment)
         .bind(after)
         .bind(i64::from(limit))
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(|row| Ok(Page { key: row.try_get(0)?, is_single: row.try_get(1)?, block: row.try_get(2)? }))
-        .collect()
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let page = |row: &PgRow| Ok(Page { key: row.try_get(0)?, is_single: row.try_get(1)?, block: row.try_get(2)? });
+        rows.iter().map(page).collect()
     }
 
     async fn publish(&self, conn: &mut PgConnection, publication: &Publication) -> Result<bool> {
