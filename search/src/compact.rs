@@ -9,15 +9,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
+use crate::bm25::Length;
 use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::language::Language;
 use crate::segment::head::{self, Head};
 use crate::segment::page::{Entries, Page, Writer};
 use crate::segment::set::{self, Set};
-use crate::segment::{MAX_DOCUMENTS, is_term, tag_key, term_key};
+use crate::segment::{MAX_DOCUMENTS, is_term, tag_key};
 use crate::source::Source;
-use crate::store::{Change, DocId, Indexed, Publication, SegmentRow, Store, Totals};
+use crate::store::{Change, DocId, Publication, SegmentRow, Store, Totals};
 use crate::terms::{Terms, TermsRef};
 
 /// From so many rows on a writer compacts on the way.
@@ -94,20 +95,6 @@ pub(crate) async fn a_little<S: Store>(store: &S, conn: &mut S::Connection) -> R
         step(store, conn, Step { rows: 0, ..INLINE }).await?;
     }
     Ok(())
-}
-
-/// Makes a segment of documents that are new, without the log.
-pub(crate) fn build(documents: &mut Vec<(DocId, &Indexed)>) -> Result<(SegmentRow, Vec<Page>)> {
-    documents.sort_unstable_by_key(|(doc_id, _)| *doc_id);
-    let (mut added, mut builder) = (Totals::default(), Builder::default());
-    for (number, (_, Indexed { document, terms })) in (0..).zip(documents.iter()) {
-        added.documents += 1;
-        added.words += terms.words();
-        builder.describe(number, document);
-        builder.add(number, TermsRef::parse(terms.as_bytes())?)?;
-    }
-    let ids: Vec<DocId> = documents.iter().map(|(doc_id, _)| *doc_id).collect();
-    Ok(builder.finish(&ids, added))
 }
 
 /// Makes one step within the caller's own transaction; answers whether there was anything to do, and nobody else at it.
@@ -201,50 +188,109 @@ fn flush(changes: &[Change], segments: &[Opened]) -> Result<Option<Publication>>
 /// The documents that hold a term, and their frequencies and lengths.
 type Postings = (Vec<u32>, Vec<[u8; 2]>);
 
-/// Postings in the making.
-#[derive(Default)]
-struct Builder<'a> {
-    terms: HashMap<(u8, &'a [u8]), Postings>,
-    tags: BTreeMap<&'a str, Vec<u32>>,
-    surfaces: BTreeMap<&'a str, Vec<u32>>,
+/// Postings in the making. It borrows nothing: the documents can go as soon as they were added.
+#[derive(Debug, Default)]
+pub(crate) struct Builder {
+    terms: HashMap<Vec<u8>, Postings>,
+    tags: BTreeMap<String, Vec<u32>>,
+    surfaces: BTreeMap<String, Vec<u32>>,
+    /// For each document that was added its length.
+    lengths: Vec<Length>,
+    /// The key that is being looked up.
+    key: Vec<u8>,
 }
 
-impl<'a> Builder<'a> {
-    fn describe(&mut self, number: u32, document: &'a Document) {
-        self.surfaces.entry(document.surface.as_str()).or_default().push(number);
+impl Builder {
+    pub(crate) fn describe(&mut self, number: u32, document: &Document) {
+        push(&mut self.surfaces, document.surface.as_str(), number);
         for tag in &document.audience {
-            self.tags.entry(tag.as_str()).or_default().push(number);
+            push(&mut self.tags, tag.as_str(), number);
         }
     }
 
-    fn add(&mut self, document: u32, terms: TermsRef<'a>) -> Result<()> {
-        let language = terms.language.byte();
+    /// Adds the terms of the next document.
+    pub(crate) fn add(&mut self, document: u32, terms: TermsRef<'_>) -> Result<()> {
+        self.lengths.push(terms.length);
         let mut cursor = terms.cursor();
         while let Some((term, frequency)) = cursor.next()? {
-            let (documents, payload) = self.terms.entry((language, term)).or_default();
-            documents.push(document);
-            payload.push([frequency.byte(), terms.length.byte()]);
+            self.key.clear();
+            self.key.push(terms.language.byte());
+            self.key.extend(term);
+            let payload = [frequency.byte(), terms.length.byte()];
+            if let Some((documents, payloads)) = self.terms.get_mut(self.key.as_slice()) {
+                documents.push(document);
+                payloads.push(payload);
+            } else {
+                self.terms.insert(self.key.clone(), (vec![document], vec![payload]));
+            }
         }
         Ok(())
     }
 
+    /// Makes a segment of the documents that have an id, numbered in the order of their ids.
+    pub(crate) fn finish_new(mut self, ids: &[Option<DocId>]) -> (SegmentRow, Vec<Page>) {
+        let mut order: Vec<(DocId, usize)> = (0..).zip(ids).filter_map(|(at, id)| Some(((*id)?, at))).collect();
+        order.sort_unstable();
+        let mut added = Totals::default();
+        let mut renumbered = vec![u32::MAX; ids.len()];
+        for (new, &(_, old)) in (0..).zip(&order) {
+            renumbered[old] = new;
+            added.documents += 1;
+            added.words += i64::from(self.lengths[old].words());
+        }
+        if (0..).zip(&renumbered).any(|(old, new)| old != *new) {
+            self.renumber(&renumbered);
+        }
+        let ids: Vec<DocId> = order.iter().map(|(id, _)| *id).collect();
+        self.finish(&ids, added)
+    }
+
+    /// Gives every document another number; those without one go.
+    fn renumber(&mut self, renumbered: &[u32]) {
+        let renumber = |members: &[u32]| -> Vec<u32> {
+            let numbers = members.iter().map(|&old| renumbered[old as usize]);
+            let mut numbers: Vec<u32> = numbers.filter(|new| *new != u32::MAX).collect();
+            numbers.sort_unstable();
+            numbers
+        };
+        for sets in [&mut self.tags, &mut self.surfaces] {
+            sets.values_mut().for_each(|members| *members = renumber(members));
+            sets.retain(|_, members| !members.is_empty());
+        }
+        for (documents, payloads) in self.terms.values_mut() {
+            let pairs = documents.iter().map(|&old| renumbered[old as usize]).zip(payloads.iter().copied());
+            let mut pairs: Vec<(u32, [u8; 2])> = pairs.filter(|(new, _)| *new != u32::MAX).collect();
+            pairs.sort_unstable_by_key(|(new, _)| *new);
+            (*documents, *payloads) = pairs.into_iter().unzip();
+        }
+        self.terms.retain(|_, (documents, _)| !documents.is_empty());
+    }
+
     fn finish(self, ids: &[DocId], added: Totals) -> (SegmentRow, Vec<Page>) {
-        let head = head::encode(ids, self.surfaces.iter().map(|(name, members)| (*name, &members[..])));
+        let head = head::encode(ids, self.surfaces.iter().map(|(name, members)| (&name[..], &members[..])));
         let mut terms: Vec<_> = self.terms.into_iter().collect();
-        terms.sort_unstable_by_key(|(key, _)| *key);
+        terms.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let (mut writer, mut value) = (Writer::default(), Vec::new());
-        for ((language, term), (documents, payload)) in terms {
+        for (key, (documents, payload)) in terms {
             value.clear();
             set::encode(&documents, &mut value);
             value.extend(payload.as_flattened());
-            writer.push(&term_key(language, term), &value);
+            writer.push(&key, &value);
         }
         for (tag, documents) in self.tags {
             value.clear();
             set::encode(&documents, &mut value);
-            writer.push(&tag_key(tag), &value);
+            writer.push(&tag_key(&tag), &value);
         }
         segment(head, writer, added)
+    }
+}
+
+fn push(sets: &mut BTreeMap<String, Vec<u32>>, name: &str, member: u32) {
+    if let Some(members) = sets.get_mut(name) {
+        members.push(member);
+    } else {
+        sets.insert(name.to_owned(), vec![member]);
     }
 }
 

@@ -13,8 +13,10 @@ mod results;
 
 pub mod analyzer;
 mod bm25;
+mod cache;
 mod compact;
 mod highlight;
+mod load;
 mod rank;
 mod segment;
 mod tally;
@@ -42,6 +44,7 @@ pub use error::{Error, Result};
 pub use highlight::Highlighted;
 pub use id::{EntityId, Surface, Tag};
 pub use language::Language;
+pub use load::Load;
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
@@ -54,7 +57,7 @@ pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::{
-    Build, Change, DocId, Indexed, LogRow, MAX_EXCERPT, MAX_EXTRA, MAX_TEXT, MAX_TITLE, MAX_URL, Publication,
-    SegmentRow, Snapshot, Store, Totals,
+    Change, DocId, Indexed, LogRow, MAX_EXCERPT, MAX_EXTRA, MAX_TEXT, MAX_TITLE, MAX_URL, Publication, SegmentRow,
+    Snapshot, Store, Totals,
 };
 pub use terms::Terms;

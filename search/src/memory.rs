@@ -10,10 +10,11 @@ use crate::audience::Audience;
 use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::id::{EntityId, Surface, Tag};
+use crate::load::Load;
 use crate::segment::Key;
 use crate::segment::page::Page;
 use crate::source::Source;
-use crate::store::{Build, Change, DocId, Indexed, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
+use crate::store::{Change, DocId, Indexed, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
 
 /// Keeps documents in memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,25 +84,21 @@ impl Store for Memory {
         .await
     }
 
-    async fn load(
-        &self,
-        conn: &mut Connection,
-        batches: &mut (dyn Iterator<Item = Vec<Indexed>> + Send),
-        build: Build,
-    ) -> Result<()> {
+    async fn load(&self, conn: &mut Connection, load: &mut Load<'_>) -> Result<()> {
         conn.write(|state| {
-            for batch in batches {
-                let mut new = Vec::new();
+            while let Some(batch) = load.next_batch()? {
+                let mut ids = Vec::with_capacity(batch.len());
                 for indexed in &batch {
                     let (id, added) = state.put(&indexed.document, indexed.terms.words());
-                    if added.documents > 0 {
-                        new.push((id, indexed));
-                    } else {
+                    let is_new = added.documents > 0;
+                    if !is_new {
                         state.log(id, added, Some(indexed.terms.as_bytes()));
                     }
+                    ids.push(is_new.then_some(id));
                 }
-                let (segment, pages) = build(&mut new)?;
-                state.add(&segment, &pages);
+                if let Some((segment, pages)) = load.written(ids)? {
+                    state.add(&segment, &pages);
+                }
             }
             Ok(())
         })
@@ -143,7 +140,7 @@ impl Store for Memory {
             let page = |(place, key): (usize, &Key)| {
                 let (_, page) = pages.range::<Vec<u8>, _>(..=&key.bytes).next_back()?;
                 let may_hold = row.namespaces & key.namespace != 0 && (!page.is_single || page.key == key.bytes);
-                may_hold.then(|| (place, page.block.clone()))
+                may_hold.then(|| (place, Arc::new(page.block.clone())))
             };
             SegmentRow { pages: keys.iter().enumerate().filter_map(page).collect(), ..row.clone() }
         };

@@ -14,12 +14,11 @@ use crate::document::Document;
 use crate::error::{Result, corrupt};
 use crate::id::{EntityId, Surface, Tag};
 use crate::language::Language;
+use crate::load::Load;
 use crate::segment::Key;
 use crate::segment::page::Page;
 use crate::source::Source;
-use crate::store::{
-    Build, Change, DocId, Indexed, LOOK_EVERY, LogRow, Publication, SegmentRow, Snapshot, Store, Totals,
-};
+use crate::store::{Change, DocId, Indexed, LOOK_EVERY, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
 use crate::terms::Terms;
 
 /// Keeps documents in PostgreSQL.
@@ -50,9 +49,6 @@ const BETWEEN_TAGS: &str = "\u{1f}";
 /// Says to other connections that one is publishing: "stoasrch" in ASCII.
 const PUBLISHING: i64 = 0x7374_6f61_7372_6368;
 
-/// How many documents are written in one statement at most.
-const WRITTEN: usize = 1_000;
-
 /// How many bytes of pages are sent in one statement, about.
 const SENT: usize = 4 << 20;
 
@@ -64,22 +60,18 @@ impl Store for Postgres {
         Ok(write(conn, documents, true).await?.iter().any(|written| written.number % LOOK_EVERY == 0))
     }
 
-    async fn load(
-        &self,
-        conn: &mut PgConnection,
-        batches: &mut (dyn Iterator<Item = Vec<Indexed>> + Send),
-        build: Build,
-    ) -> Result<()> {
+    async fn load(&self, conn: &mut PgConnection, load: &mut Load<'_>) -> Result<()> {
         let mut tx = conn.begin().await?;
-        for batch in batches {
-            let mut new = Vec::with_capacity(batch.len());
-            for documents in batch.chunks(WRITTEN) {
-                let written = write(&mut tx, documents, false).await?;
-                let places = written.iter().filter(|written| written.number == 0);
-                new.extend(places.filter_map(|written| Some((written.doc_id, documents.get(written.place)?))));
+        while let Some(batch) = load.next_batch()? {
+            let mut ids = vec![None; batch.len()];
+            for written in write(&mut tx, &batch, false).await?.iter().filter(|written| written.number == 0) {
+                if let Some(id) = ids.get_mut(written.place) {
+                    *id = Some(written.doc_id);
+                }
             }
-            let (segment, pages) = build(&mut new)?;
-            insert(&mut tx, &segment, &pages).await?;
+            if let Some((segment, pages)) = load.written(ids)? {
+                insert(&mut tx, &segment, &pages).await?;
+            }
         }
         Ok(tx.commit().await?)
     }
@@ -143,8 +135,9 @@ impl Store for Postgres {
             UNION ALL
             SELECT 1, search_segment.segment, given.place::integer, 0, 0, 0, page.block, NULL, NULL, NULL
             FROM search_segment
-            JOIN unnest($1::bytea[], $2::bigint[]) WITH ORDINALITY AS given (key, namespace, place)
+            JOIN unnest($1::bytea[], $2::bigint[], $4::text[]) WITH ORDINALITY AS given (key, namespace, known, place)
                 ON search_segment.namespaces & given.namespace <> 0
+                AND (given.known IS NULL OR search_segment.segment <> ALL (given.known::bigint[]))
             CROSS JOIN LATERAL (
                 SELECT key, is_single, block
                 FROM search_page
@@ -162,6 +155,7 @@ impl Store for Postgres {
         .bind(keys.iter().map(|key| key.bytes.as_slice()).collect::<Vec<_>>())
         .bind(keys.iter().map(|key| key.namespace).collect::<Vec<_>>())
         .bind(BETWEEN_TAGS)
+        .bind(keys.iter().map(known).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
         snapshot(&rows, |tags| Ok(audience.sees(tags.split(BETWEEN_TAGS))))
@@ -479,6 +473,12 @@ fn column<'a, T>(documents: &'a [Indexed], value: impl Fn(&'a Document) -> T) ->
 /// A text of half a mebibyte has no more words than that.
 fn words(terms: &Terms) -> i32 {
     i32::try_from(terms.words()).unwrap_or(i32::MAX)
+}
+
+/// The known segments of a key as an array of the server's, in text: an array of arrays would need all to have as many.
+fn known(key: &Key) -> Option<String> {
+    let segments: Vec<String> = key.known.iter().map(i64::to_string).collect();
+    (!segments.is_empty()).then(|| format!("{{{}}}", segments.join(",")))
 }
 
 fn parameters(audience: &Audience) -> (bool, Vec<&str>) {

@@ -1,16 +1,19 @@
 //! The facade.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audience::Audience;
 use crate::bm25::Weights;
+use crate::cache::Cache;
 use crate::compact::{self, Compaction};
 use crate::cursor::Cursor;
 use crate::document::{Document, UpsertReport};
 use crate::error::{Error, Result};
 use crate::highlight::Highlighted;
 use crate::id::{EntityId, Surface, Tag};
+use crate::load::Load;
 use crate::query::{MatchMode, Query, Words};
 use crate::rank::{self, Lookup};
 use crate::results::{Hit, Results};
@@ -23,22 +26,30 @@ use crate::{bm25::Statistics, store::Totals, tally::Fresh};
 
 /// From so many documents on, a batch becomes segments at once.
 const BULK: usize = 1_000;
-/// The most documents of a batch that become one segment.
-const LOADED: usize = 50_000;
 
 /// Indexes documents and finds them again, on the caller's own connection.
 ///
 /// Every method works the same on a pooled connection and inside a transaction. What a transaction indexes is found in it at
 /// once, by others when it commits, and never if it does not.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Search<S> {
     store: S,
+    cache: Option<Arc<Cache>>,
 }
 
 impl<S: Store> Search<S> {
     /// Searches in `store`.
     pub const fn new(store: S) -> Self {
-        Self { store }
+        Self { store, cache: None }
+    }
+
+    /// Keeps parts of the index in memory, shared by all clones: at most so many bytes, about, of what searches use most.
+    ///
+    /// They find the same with it and without, at the same moment: it holds only what never changes, and which of it counts is
+    /// asked of the database with every search.
+    #[must_use]
+    pub fn with_cache(self, bytes: usize) -> Self {
+        Self { cache: Some(Arc::new(Cache::new(bytes))), ..self }
     }
 
     /// Indexes a document, or replaces all of it.
@@ -76,21 +87,18 @@ impl<S: Store> Search<S> {
             reports[at] = Indexed::of(&documents[at]).1;
         }
         let order: Vec<usize> = latest.into_values().collect();
-        let mut index = |places: &[usize]| -> Vec<Indexed> {
+        if order.len() < BULK {
             let mut index = |&at: &usize| {
                 let (indexed, report) = Indexed::of(&documents[at]);
                 reports[at] = report;
                 indexed
             };
-            places.iter().map(&mut index).collect()
-        };
-        if order.len() < BULK {
-            let indexed = index(&order);
+            let indexed: Vec<Indexed> = order.iter().map(&mut index).collect();
             if self.store.upsert(conn, &indexed).await? {
                 self.compact_a_little(conn).await;
             }
         } else {
-            self.store.load(conn, &mut order.chunks(LOADED).map(index), compact::build).await?;
+            self.store.load(conn, &mut Load::new(documents, &order, &mut reports)).await?;
             self.compact_a_little(conn).await;
         }
         Ok(reports)
@@ -185,8 +193,12 @@ impl<S: Store> Search<S> {
         if words.len() == 0 {
             return Ok(nothing(query, words.ignored));
         }
-        let lookup = Lookup::of(&mut words, audience);
-        let snapshot = self.store.snapshot(conn, audience, &lookup.keys).await?;
+        let mut lookup = Lookup::of(&mut words, audience);
+        let known = self.cache.as_ref().map(|cache| (cache, cache.look_up(&mut lookup.keys)));
+        let mut snapshot = self.store.snapshot(conn, audience, &lookup.keys).await?;
+        if let Some((cache, known)) = known {
+            cache.complete(&lookup.keys, known, &mut snapshot);
+        }
         let mut tally = tally(query);
         let weights = rank::rank(query, &mut words, &lookup, &snapshot, &mut tally)?;
         drop(snapshot);

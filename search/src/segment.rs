@@ -33,15 +33,17 @@ pub struct Key {
     pub bytes: Vec<u8>,
     /// A segment whose [`SegmentRow::namespaces`](crate::store::SegmentRow::namespaces) lack this bit does not hold it.
     pub namespace: i64,
+    /// Segments whose page for this key is at hand: a backend may leave it out.
+    pub known: Vec<i64>,
 }
 
 impl Key {
     pub(crate) fn of_term(language: Language, term: &[u8]) -> Self {
-        Self { bytes: term_key(language.byte(), term), namespace: namespace(language.byte()) }
+        Self { bytes: term_key(language.byte(), term), namespace: namespace(language.byte()), known: Vec::new() }
     }
 
     pub(crate) fn of_tag(tag: &Tag) -> Self {
-        Self { bytes: tag_key(tag.as_str()), namespace: namespace(TAG) }
+        Self { bytes: tag_key(tag.as_str()), namespace: namespace(TAG), known: Vec::new() }
     }
 }
 

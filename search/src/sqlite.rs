@@ -14,12 +14,11 @@ use crate::document::Document;
 use crate::error::{Error, Result, corrupt};
 use crate::id::{EntityId, Surface, Tag};
 use crate::language::Language;
+use crate::load::Load;
 use crate::segment::Key;
 use crate::segment::page::Page;
 use crate::source::Source;
-use crate::store::{
-    Build, Change, DocId, Indexed, LOOK_EVERY, LogRow, Publication, SegmentRow, Snapshot, Store, Totals,
-};
+use crate::store::{Change, DocId, Indexed, LOOK_EVERY, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
 
 /// Keeps documents in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,20 +55,16 @@ impl Store for Sqlite {
         Ok(is_time)
     }
 
-    async fn load(
-        &self,
-        conn: &mut SqliteConnection,
-        batches: &mut (dyn Iterator<Item = Vec<Indexed>> + Send),
-        build: Build,
-    ) -> Result<()> {
+    async fn load(&self, conn: &mut SqliteConnection, load: &mut Load<'_>) -> Result<()> {
         let mut tx = conn.begin().await?;
-        for batch in batches {
-            let mut new = Vec::with_capacity(batch.len());
+        while let Some(batch) = load.next_batch()? {
+            let mut ids = Vec::with_capacity(batch.len());
             for indexed in &batch {
-                new.extend(write(&mut tx, indexed).await?.map(|doc_id| (doc_id, indexed)));
+                ids.push(write(&mut tx, indexed).await?);
             }
-            let (segment, pages) = build(&mut new)?;
-            insert(&mut tx, &segment, &pages).await?;
+            if let Some((segment, pages)) = load.written(ids)? {
+                insert(&mut tx, &segment, &pages).await?;
+            }
         }
         Ok(tx.commit().await?)
     }

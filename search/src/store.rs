@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
 
@@ -10,6 +11,7 @@ use crate::audience::Audience;
 use crate::document::{Document, UpsertReport};
 use crate::error::Result;
 use crate::id::{EntityId, Surface, Tag};
+use crate::load::Load;
 use crate::segment::Key;
 use crate::segment::page::Page;
 use crate::terms::Terms;
@@ -53,14 +55,9 @@ pub trait Store: Send + Sync + 'static {
     /// ids, in that order.
     fn upsert(&self, conn: &mut Self::Connection, documents: &[Indexed]) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Does what [`Store::upsert`] does with each of the batches, in one atomic whole, but logs only what replaces a document: the
-    /// new ones of a batch become the segment that `build` makes of them.
-    fn load(
-        &self,
-        conn: &mut Self::Connection,
-        batches: &mut (dyn Iterator<Item = Vec<Indexed>> + Send),
-        build: Build,
-    ) -> impl Future<Output = Result<()>> + Send;
+    /// Does what [`Store::upsert`] does with each batch of a [`Load`], in one atomic whole, but logs only what replaces a
+    /// document: the new ones become the segments that the load makes of them.
+    fn load(&self, conn: &mut Self::Connection, load: &mut Load<'_>) -> impl Future<Output = Result<()>> + Send;
 
     /// Replaces the tags of a document; answers whether there is one.
     fn set_audience(
@@ -79,8 +76,8 @@ pub trait Store: Send + Sync + 'static {
         entity_id: &EntityId,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Reads, in one statement and so of one moment, every segment with those of its pages that may hold one of `keys`, and the whole
-    /// log.
+    /// Reads, in one statement and so of one moment, every segment with those of its pages that may hold one of `keys` and are not
+    /// [known](Key::known), and the whole log.
     fn snapshot(
         &self,
         conn: &mut Self::Connection,
@@ -137,9 +134,6 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool>> + Send;
 }
 
-/// Makes a segment of new documents, in any order.
-pub type Build = fn(&mut Vec<(DocId, &Indexed)>) -> Result<(SegmentRow, Vec<Page>)>;
-
 /// Whoever writes a row of the log whose number is a multiple of this looks whether the log is long.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) const LOOK_EVERY: i64 = 256;
@@ -163,9 +157,9 @@ impl Snapshot {
     pub(crate) fn attach(&mut self, pages: Vec<(i64, (usize, Vec<u8>))>) {
         let segments = self.segments.iter_mut().map(|segment| (segment.segment, segment));
         let mut segments: HashMap<i64, &mut SegmentRow> = segments.collect();
-        for (segment, page) in pages {
+        for (segment, (place, block)) in pages {
             if let Some(segment) = segments.get_mut(&segment) {
-                segment.pages.push(page);
+                segment.pages.push((place, Arc::new(block)));
             }
         }
     }
@@ -187,7 +181,7 @@ pub struct SegmentRow {
     /// Those of them that a later segment or a removal has outdated.
     pub dead: Vec<u8>,
     /// The pages asked for, each with the index of the key that it may hold.
-    pub pages: Vec<(usize, Vec<u8>)>,
+    pub pages: Vec<(usize, Arc<Vec<u8>>)>,
 }
 
 /// How many documents and words there are more than before.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use stoa_search::{
-    Audience, Build, Change, DocId, Document, EntityId, Indexed, Key, Memory, Page, Publication, Query, Result, Search,
+    Audience, Change, DocId, Document, EntityId, Indexed, Key, Load, Memory, Page, Publication, Query, Result, Search,
     SegmentRow, Snapshot, Source, Store, Surface, Tag, conformance, memory,
 };
 
@@ -49,13 +49,8 @@ impl Store for Interrupted {
         Memory.upsert(conn, documents).await
     }
 
-    async fn load(
-        &self,
-        conn: &mut memory::Connection,
-        batches: &mut (dyn Iterator<Item = Vec<Indexed>> + Send),
-        build: Build,
-    ) -> Result<()> {
-        Memory.load(conn, batches, build).await
+    async fn load(&self, conn: &mut memory::Connection, load: &mut Load<'_>) -> Result<()> {
+        Memory.load(conn, load).await
     }
 
     async fn set_audience(

@@ -11,6 +11,8 @@ use crate::case::Target;
 use crate::timing::{median, percentile, times};
 use crate::{Case, Setup, corpus};
 
+/// How many bytes the search with a cache may keep.
+const CACHE: usize = 64 << 20;
 /// As long as it takes.
 const UNLIMITED: Duration = Duration::from_secs(3600);
 
@@ -25,12 +27,13 @@ pub(super) async fn compare(
     postgres::MIGRATOR.run(&pool).await.expect("the schema is sound");
     let stoa = Search::new(Postgres);
 
-    let started = Instant::now();
     let mut conn = PgConnection::connect(&cluster.url("postgres")).await.expect("the server answers");
     let batch: Vec<Document> = documents.iter().map(document).collect();
+    let started = Instant::now();
     stoa.upsert_many(&mut conn, &batch).await.expect("the server answers");
     stoa.compact(&pool, UNLIMITED).await.expect("the server answers");
     let rate = documents.len() as f64 / started.elapsed().as_secs_f64();
+    drop(batch);
     load_rival(&mut conn, documents).await;
     for table in [
         "VACUUM ANALYZE search_document",
@@ -52,7 +55,8 @@ pub(super) async fn compare(
     let text: usize = documents.iter().map(|document| document.title.len() + document.body.len()).sum();
 
     let (mut common, mut common_rival, mut rare, mut rare_rival) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut middle = Vec::new();
+    let (mut middle, mut cached, mut middle_cached) = (Vec::new(), Vec::new(), Vec::new());
+    let with_cache = stoa.clone().with_cache(CACHE);
     for round in 0..=setup.rounds() {
         let ours = times(SEARCHES, async |call| {
             search(&stoa, &mut conn, &questions.common(call), &questions.audience(call)).await;
@@ -63,6 +67,10 @@ pub(super) async fn compare(
             rank(&mut conn, &questions.common(call * 4 + round % 4), questions.tags(call)).await;
         });
         let theirs = theirs.await;
+        let ours_cached = times(SEARCHES, async |call| {
+            search(&with_cache, &mut conn, &questions.common(call), &questions.audience(call)).await;
+        });
+        let ours_cached = ours_cached.await;
         let ours_rare = times(SEARCHES, async |call| {
             search(&stoa, &mut conn, &questions.rare(call), &questions.audience(call)).await;
         });
@@ -74,6 +82,8 @@ pub(super) async fn compare(
         if round > 0 {
             middle.push(percentile(ours.clone(), 50) / 1e3);
             common.push(percentile(ours, 95) / 1e3);
+            middle_cached.push(percentile(ours_cached.clone(), 50) / 1e3);
+            cached.push(percentile(ours_cached, 95) / 1e3);
             common_rival.push(percentile(theirs, 95) / 1e3);
             rare.push(percentile(ours_rare, 95) / 1e3);
             rare_rival.push(percentile(theirs_rare, 95) / 1e3);
@@ -88,6 +98,11 @@ pub(super) async fn compare(
         Case::absolute("search.common_p95_ms", common, "ms", Target::AtMost(2.5))
             .beside("ts_rank over GIN", common_rival)
             .note(format!("p50 {:.2} ms, {corpus}, one and two words, no cache", median(middle))),
+        Case::absolute("search.common_cached_p95_ms", median(cached), "ms", Target::AtMost(1.5)).note(format!(
+            "p50 {:.2} ms, the same with a cache of {} MB",
+            median(middle_cached),
+            CACHE >> 20
+        )),
         Case::speedup(
             "search.common_vs_ts_rank",
             common,

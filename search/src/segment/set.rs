@@ -127,12 +127,17 @@ impl<'a> Set<'a> {
     pub(crate) fn add_to(&self, bits: &mut [u64]) -> Result<()> {
         match self.form {
             GAPS => {
-                let mut members = Vec::new();
-                self.members(&mut members)?;
-                for member in members {
-                    add(bits, member);
+                let (mut body, mut next) = (self.body, 0);
+                for _ in 0..self.count {
+                    let member = next + take(&mut body)?;
+                    if member >= u64::from(self.documents) {
+                        return Err(damaged());
+                    }
+                    next = member + 1;
+                    #[expect(clippy::cast_possible_truncation, reason = "below the number of documents")]
+                    add(bits, member as u32);
                 }
-                Ok(())
+                if body.is_empty() { Ok(()) } else { Err(damaged()) }
             }
             BITMAP => {
                 let (chunks, rest) = self.body.as_chunks::<8>();
