@@ -58,7 +58,7 @@ impl Cache {
     }
 
     /// Hands each segment the pages that were known, and keeps those that were not.
-    pub(crate) fn complete(&self, keys: &[Key], known: Known, snapshot: &mut Snapshot) {
+    pub(crate) fn complete(&self, keys: &[Key], known: &Known, snapshot: &mut Snapshot) {
         let mut entries: Vec<Vec<(i64, Block)>> = vec![Vec::new(); keys.len()];
         let mut is_news = vec![false; keys.len()];
         for segment in &mut snapshot.segments {

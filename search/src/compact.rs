@@ -254,7 +254,9 @@ impl Builder {
             numbers
         };
         for sets in [&mut self.tags, &mut self.surfaces] {
-            sets.values_mut().for_each(|members| *members = renumber(members));
+            for members in sets.values_mut() {
+                *members = renumber(members);
+            }
             sets.retain(|_, members| !members.is_empty());
         }
         for (documents, payloads) in self.terms.values_mut() {

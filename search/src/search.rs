@@ -197,7 +197,7 @@ impl<S: Store> Search<S> {
         let known = self.cache.as_ref().map(|cache| (cache, cache.look_up(&mut lookup.keys)));
         let mut snapshot = self.store.snapshot(conn, audience, &lookup.keys).await?;
         if let Some((cache, known)) = known {
-            cache.complete(&lookup.keys, known, &mut snapshot);
+            cache.complete(&lookup.keys, &known, &mut snapshot);
         }
         let mut tally = tally(query);
         let weights = rank::rank(query, &mut words, &lookup, &snapshot, &mut tally)?;

@@ -59,9 +59,11 @@ pub async fn a_new_audience_changes_nothing_else<H: Harness>(harness: &H) {
     assert_eq!((ids(&after), shown(&before)), (vec!["2", "1"], shown(&after)));
 }
 
-/// Hits, order, scores to the last bit, counts and cursors are the same however the documents are spread over log and segments.
+/// Hits, order, scores to the last bit, counts and cursors are the same however the documents are spread over log and segments, and with
+/// a cache of any size as without.
 pub async fn a_compaction_changes_no_answer<H: Harness>(harness: &H) {
     let (search, source) = (search(harness), harness.source());
+    let caches = [0, 3_000, 1 << 20].map(|bytes| Search::new(harness.store()).with_cache(bytes));
     let mut tx = source.begin().await.unwrap();
     for round in 0..6 {
         for n in 0..8 {
@@ -77,6 +79,9 @@ pub async fn a_compaction_changes_no_answer<H: Harness>(harness: &H) {
         for rows in [3, 100, 0, 0] {
             search.compact_step(&mut tx, rows).await.unwrap();
             assert_eq!(answers(&search, &mut tx).await, before, "{round}, {rows}");
+            for cached in &caches {
+                assert_eq!(answers(cached, &mut tx).await, before, "{round}, {rows}, cached");
+            }
         }
     }
     source.commit(tx).await.unwrap();
