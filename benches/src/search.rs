@@ -17,6 +17,7 @@ const SEARCHES: usize = 200;
 ///
 /// On a thread of its own that waits for its own connections: with several, another one would wait and wake the first, which on
 /// a busy machine takes longer than the rest of a search. It is the same for ours and the rivals.
+#[expect(clippy::unused_async, reason = "the other areas wait")]
 pub async fn compare(setup: &Setup) -> Vec<Case> {
     std::thread::scope(|scope| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

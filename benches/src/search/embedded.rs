@@ -21,7 +21,7 @@ pub(super) async fn compare(
     let mut conn = database.pool().acquire().await.expect("the file opens");
     let batch: Vec<Document> = documents.iter().map(document).collect();
     stoa.upsert_many(&mut conn, &batch).await.expect("the file is there");
-    stoa.compact(database.pool(), Duration::from_secs(3600)).await.expect("the file is there");
+    stoa.compact(database.pool(), Duration::from_hours(1)).await.expect("the file is there");
     load_rival(&mut conn, documents).await;
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
