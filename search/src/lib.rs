@@ -1,30 +1,26 @@
 #![doc = include_str!("../README.md")]
 
-mod search;
-
-mod document;
-mod id;
-mod language;
-
-mod audience;
-mod cursor;
-mod query;
-mod results;
-
 pub mod analyzer;
+mod audience;
 mod bm25;
 mod cache;
 mod compact;
-mod highlight;
-mod load;
-mod rank;
-mod segment;
-mod tally;
-mod terms;
-
+mod cursor;
+mod document;
 mod error;
+mod highlight;
+mod id;
+mod language;
+mod load;
+mod query;
+mod rank;
+mod results;
+mod search;
+mod segment;
 mod source;
 mod store;
+mod tally;
+mod terms;
 
 pub mod memory;
 #[cfg(feature = "postgres")]
