@@ -148,13 +148,16 @@ pub(crate) struct Scorer<'a> {
 impl Scorer<'_> {
     /// Scores a document by its length and by the frequency of each word of the query, summed in the order of the words.
     pub(crate) fn score(&self, frequencies: &[Frequency], length: Length) -> f32 {
+        let parts = frequencies.iter().enumerate().filter(|(_, frequency)| !frequency.is_absent());
+        parts.fold(0.0, |score, (word, &frequency)| score + self.part(word, frequency, length))
+    }
+
+    /// Returns what one word adds to the score of a document.
+    #[inline]
+    pub(crate) fn part(&self, word: usize, frequency: Frequency, length: Length) -> f32 {
         let norm = self.norms[usize::from(length.byte())];
-        let mut score = 0.0;
-        for (weight, frequency) in self.words.iter().zip(frequencies) {
-            let frequency = self.frequencies[usize::from(frequency.byte())];
-            score += weight * (K1 + 1.0) * frequency / (frequency + norm);
-        }
-        score
+        let frequency = self.frequencies[usize::from(frequency.byte())];
+        self.words[word] * (K1 + 1.0) * frequency / (frequency + norm)
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Implement [`Harness`] in a test and write `stoa_search::conformance!(MyHarness::new().await);`.
 
+mod compaction;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,6 +21,9 @@ pub trait Harness: Send + Sync {
     type Store: Store;
     /// Where its connections come from.
     type Source: Source<Connection = <Self::Store as Store>::Connection>;
+
+    /// Whether two transactions can write at the same time.
+    const CONCURRENT_WRITERS: bool;
 
     /// Returns the store.
     fn store(&self) -> Self::Store;
@@ -67,6 +72,14 @@ macro_rules! __laws {
             a_huge_document_comes_back_within_bounds
             no_text_fails_as_a_query
             after_a_refusal_the_transaction_is_usable
+            a_new_audience_changes_nothing_else
+            a_compaction_changes_no_answer
+            what_changes_during_a_compaction_is_not_lost
+            what_is_written_beside_a_compaction_is_found
+            a_snapshot_outlives_a_compaction
+            a_compaction_that_is_not_committed_changes_nothing
+            a_writer_compacts_on_the_way
+            a_large_batch_is_like_many_small_ones
         }
     };
 }
@@ -91,6 +104,13 @@ macro_rules! conformance {
         $crate::__laws!($crate::__law_tests, $harness);
     };
 }
+
+pub use compaction::{
+    a_compaction_changes_no_answer, a_compaction_that_is_not_committed_changes_nothing,
+    a_large_batch_is_like_many_small_ones, a_new_audience_changes_nothing_else, a_snapshot_outlives_a_compaction,
+    a_writer_compacts_on_the_way, what_changes_during_a_compaction_is_not_lost,
+    what_is_written_beside_a_compaction_is_found,
+};
 
 fn search<H: Harness>(harness: &H) -> Search<H::Store> {
     Search::new(harness.store())

@@ -43,18 +43,20 @@ impl Highlighted {
         html
     }
 
-    /// Marks the words of a whole text.
-    pub(crate) fn of(text: &str, language: Language, words: &mut Words) -> Self {
-        Self::cut(text, 0..text.len(), &found_in(text, language, words, usize::MAX))
+    /// Marks the words of a whole text; returns also which of them occur, one bit each.
+    pub(crate) fn of(text: &str, language: Language, words: &mut Words) -> (Self, u32) {
+        let found = found_in(text, language, words, usize::MAX);
+        (Self::cut(text, 0..text.len(), &found), held(&found))
     }
 
-    /// Cuts out the part of a body where most of the words come together, for one of `hits` on a page.
-    pub(crate) fn snippet(text: &str, language: Language, words: &mut Words, hits: usize) -> Self {
+    /// Cuts out the part of a body where most of the words come together, for one of `hits` on a page; returns also which of
+    /// them occur as far as it was read, one bit each.
+    pub(crate) fn snippet(text: &str, language: Language, words: &mut Words, hits: usize) -> (Self, u32) {
         let read = text.floor_char_boundary(MAX_EXCERPT.min(READ_BY_PAGE / hits));
         let found = found_in(&text[..read], language, words, ENOUGH);
         let start = best_start(&found).saturating_sub(LEAD);
         let range = cut_at_spaces(text, start);
-        Self::cut(text, range, &found)
+        (Self::cut(text, range, &found), held(&found))
     }
 
     fn cut(text: &str, range: Range<usize>, found: &[Found]) -> Self {
@@ -77,6 +79,10 @@ impl Highlighted {
 struct Found {
     range: Range<usize>,
     word: usize,
+}
+
+fn held(found: &[Found]) -> u32 {
+    found.iter().fold(0, |held, found| held | 1 << found.word)
 }
 
 fn found_in(text: &str, language: Language, words: &mut Words, limit: usize) -> Vec<Found> {
@@ -144,7 +150,7 @@ mod tests {
     #[test]
     fn html_escapes_all_but_its_own_marks() {
         let text = "<img src=x onerror=\"alert(1)\"> <mark>boats</mark> & 'oars'";
-        let highlighted = Highlighted::of(text, Language::English, &mut words("boat"));
+        let highlighted = Highlighted::of(text, Language::English, &mut words("boat")).0;
         assert_eq!(
             highlighted.html(),
             "&lt;img src=x onerror=&quot;alert(1)&quot;&gt; &lt;mark&gt;<mark>boats</mark>&lt;/mark&gt; &amp; &#39;oars&#39;"
@@ -153,14 +159,14 @@ mod tests {
 
     #[test]
     fn overlapping_pairs_are_one_mark() {
-        let highlighted = Highlighted::of("私は東京都に", Language::Other, &mut words("東京都"));
+        let highlighted = Highlighted::of("私は東京都に", Language::Other, &mut words("東京都")).0;
         assert_eq!(highlighted.html(), "私は<mark>東京都</mark>に");
-        assert_eq!(Highlighted::of("東京都", Language::Other, &mut words("京")).html(), "東<mark>京</mark>都");
+        assert_eq!(Highlighted::of("東京都", Language::Other, &mut words("京")).0.html(), "東<mark>京</mark>都");
     }
 
     #[test]
     fn excluded_words_are_not_marked() {
-        let highlighted = Highlighted::of("boat ship", Language::English, &mut words("boat -ship"));
+        let highlighted = Highlighted::of("boat ship", Language::English, &mut words("boat -ship")).0;
         assert_eq!(highlighted.html(), "<mark>boat</mark> ship");
     }
 
@@ -168,11 +174,11 @@ mod tests {
     fn a_snippet_shows_where_the_words_come_together() {
         let text =
             format!("one boat. {} Here a boat and an oar meet. {}", "filler ".repeat(100), "filler ".repeat(100));
-        let snippet = Highlighted::snippet(&text, Language::English, &mut words("oar boat"), 1);
+        let snippet = Highlighted::snippet(&text, Language::English, &mut words("oar boat"), 1).0;
         assert!(snippet.text.starts_with('…') && snippet.text.ends_with('…') && snippet.text.len() <= SNIPPET + 6);
         let marked: Vec<&str> = snippet.marks.iter().map(|mark| &snippet.text[mark.clone()]).collect();
         assert_eq!(marked, ["boat", "oar"]);
-        let plain = Highlighted::snippet("short", Language::English, &mut words("absent"), 1);
+        let plain = Highlighted::snippet("short", Language::English, &mut words("absent"), 1).0;
         assert_eq!((plain.text.as_str(), plain.marks.len()), ("short", 0));
     }
 
@@ -180,7 +186,7 @@ mod tests {
     fn a_snippet_is_sought_only_so_far() {
         let at = |place: usize, hits: usize| {
             let text = format!("{} boat {}", "é ".repeat(place / 3), "filler ".repeat(100));
-            let snippet = Highlighted::snippet(&text, Language::English, &mut words("boat"), hits);
+            let snippet = Highlighted::snippet(&text, Language::English, &mut words("boat"), hits).0;
             assert_ne!(snippet.text.starts_with('…'), snippet.marks.is_empty());
             !snippet.marks.is_empty()
         };
@@ -196,7 +202,7 @@ mod tests {
             format!("{}boat{}", "🎉".repeat(300), "é".repeat(300)),
             "\u{3000}".repeat(400),
         ] {
-            Highlighted::snippet(&text, Language::English, &mut words("boat 東"), 1).html();
+            Highlighted::snippet(&text, Language::English, &mut words("boat 東"), 1).0.html();
         }
     }
 }

@@ -95,6 +95,13 @@ impl Language {
     }
 }
 
+impl Language {
+    /// Answers whether the stem of a word begins as the word does: this language's stemmer takes off endings only.
+    pub(crate) const fn keeps_beginnings(self) -> bool {
+        matches!(self, Self::Other | Self::English)
+    }
+}
+
 impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

@@ -1,16 +1,20 @@
 //! The backend in memory: the executable specification, and the one for unit tests.
 
-use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Mutex as WriterLock, OwnedMutexGuard};
 
 use crate::audience::Audience;
+use crate::document::Document;
 use crate::error::{Error, Result};
-use crate::id::{EntityId, Surface};
+use crate::id::{EntityId, Surface, Tag};
+use crate::load::Load;
+use crate::segment::Key;
+use crate::segment::page::Page;
 use crate::source::Source;
-use crate::store::{DocId, Indexed, Scanned, Store};
+use crate::store::{Change, DocId, Indexed, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
 
 /// Keeps documents in memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,50 +23,142 @@ pub struct Memory;
 #[derive(Clone, Debug, Default)]
 struct State {
     ids: BTreeMap<(Surface, EntityId), DocId>,
-    documents: BTreeMap<DocId, Arc<Indexed>>,
+    documents: BTreeMap<DocId, Stored>,
     last: i64,
+    log: BTreeMap<i64, Logged>,
+    last_number: i64,
+    segments: BTreeMap<i64, (SegmentRow, Pages)>,
+}
+
+/// The pages of a segment by their first keys.
+type Pages = Arc<BTreeMap<Vec<u8>, Page>>;
+
+/// A document and how many words it has.
+#[derive(Clone, Debug)]
+struct Stored {
+    document: Arc<Document>,
+    words: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Logged {
+    doc_id: DocId,
+    added: Totals,
+    terms: Option<Arc<[u8]>>,
+}
+
+impl State {
+    /// Adds or replaces a document; returns its id, and what that adds.
+    fn put(&mut self, document: &Document, words: i64) -> (DocId, Totals) {
+        let id = *self.ids.entry((document.surface.clone(), document.entity_id.clone())).or_insert_with(|| {
+            self.last += 1;
+            DocId(self.last)
+        });
+        let replaced = self.documents.insert(id, Stored { document: Arc::new(document.clone()), words });
+        let words = words - replaced.as_ref().map_or(0, |replaced| replaced.words);
+        (id, Totals { documents: i64::from(replaced.is_none()), words })
+    }
+
+    fn add(&mut self, segment: &SegmentRow, pages: &[Page]) {
+        let pages = pages.iter().map(|page| (page.key.clone(), page.clone())).collect();
+        self.segments.insert(segment.segment, (segment.clone(), Arc::new(pages)));
+    }
+
+    fn log(&mut self, doc_id: DocId, added: Totals, terms: Option<&[u8]>) {
+        self.last_number += 1;
+        self.log.insert(self.last_number, Logged { doc_id, added, terms: terms.map(Arc::from) });
+    }
 }
 
 impl Store for Memory {
     type Connection = Connection;
 
-    async fn upsert(&self, conn: &mut Connection, documents: &[Indexed]) -> Result<()> {
+    async fn upsert(&self, conn: &mut Connection, documents: &[Indexed]) -> Result<bool> {
         conn.write(|state| {
-            for indexed in documents {
-                let key = (indexed.document.surface.clone(), indexed.document.entity_id.clone());
-                let id = *state.ids.entry(key).or_insert_with(|| {
-                    state.last += 1;
-                    DocId(state.last)
-                });
-                state.documents.insert(id, Arc::new(indexed.clone()));
+            for Indexed { document, terms } in documents {
+                let (id, added) = state.put(document, terms.words());
+                state.log(id, added, Some(terms.as_bytes()));
             }
+            true
+        })
+        .await
+    }
+
+    async fn load(&self, conn: &mut Connection, load: &mut Load<'_>) -> Result<()> {
+        conn.write(|state| {
+            while let Some(batch) = load.next_batch()? {
+                let mut ids = Vec::with_capacity(batch.len());
+                for indexed in &batch {
+                    let (id, added) = state.put(&indexed.document, indexed.terms.words());
+                    let is_new = added.documents > 0;
+                    if !is_new {
+                        state.log(id, added, Some(indexed.terms.as_bytes()));
+                    }
+                    ids.push(is_new.then_some(id));
+                }
+                if let Some((segment, pages)) = load.written(ids)? {
+                    state.add(&segment, &pages);
+                }
+            }
+            Ok(())
+        })
+        .await?
+    }
+
+    async fn set_audience(
+        &self,
+        conn: &mut Connection,
+        surface: &Surface,
+        entity_id: &EntityId,
+        audience: &BTreeSet<Tag>,
+    ) -> Result<bool> {
+        conn.write(|state| {
+            let Some(&id) = state.ids.get(&(surface.clone(), entity_id.clone())) else { return false };
+            let stored = state.documents.get_mut(&id);
+            if let Some(stored) = stored {
+                Arc::make_mut(&mut stored.document).audience.clone_from(audience);
+            }
+            state.log(id, Totals::default(), None);
+            true
         })
         .await
     }
 
     async fn remove(&self, conn: &mut Connection, surface: &Surface, entity_id: &EntityId) -> Result<bool> {
         conn.write(|state| {
-            let removed = state.ids.remove(&(surface.clone(), entity_id.clone()));
-            removed.and_then(|id| state.documents.remove(&id)).is_some()
+            let Some(id) = state.ids.remove(&(surface.clone(), entity_id.clone())) else { return false };
+            let words = state.documents.remove(&id).map_or(0, |stored| stored.words);
+            state.log(id, Totals { documents: -1, words: -words }, None);
+            true
         })
         .await
     }
 
-    async fn scan(
-        &self,
-        conn: &mut Connection,
-        audience: &Audience,
-        each: &mut (dyn FnMut(Scanned<'_>) + Send),
-    ) -> Result<()> {
-        for (&doc_id, indexed) in &conn.read().documents {
-            each(Scanned {
-                doc_id,
-                surface: indexed.document.surface.as_str(),
-                is_visible: is_visible(indexed, audience),
-                terms: indexed.terms.as_bytes(),
-            });
-        }
-        Ok(())
+    async fn snapshot(&self, conn: &mut Connection, audience: &Audience, keys: &[Key]) -> Result<Snapshot> {
+        let state = conn.read();
+        let segment = |(row, pages): &(SegmentRow, Pages)| {
+            let page = |(place, key): (usize, &Key)| {
+                let (_, page) = pages.range::<Vec<u8>, _>(..=&key.bytes).next_back()?;
+                let may_hold = row.namespaces & key.namespace != 0 && (!page.is_single || page.key == key.bytes);
+                may_hold.then(|| (place, Arc::new(page.block.clone())))
+            };
+            SegmentRow { pages: keys.iter().enumerate().filter_map(page).collect(), ..row.clone() }
+        };
+        let logged = |(&number, row): (&i64, &Logged)| {
+            let document = state.documents.get(&row.doc_id).map(|stored| &stored.document);
+            LogRow {
+                number,
+                doc_id: row.doc_id,
+                added: row.added,
+                terms: row.terms.as_deref().map(<[u8]>::to_vec),
+                surface: document.map(|document| document.surface.to_string()),
+                is_visible: document.is_some_and(|document| audience.sees(&document.audience)),
+            }
+        };
+        Ok(Snapshot {
+            segments: state.segments.values().map(segment).collect(),
+            log: state.log.iter().map(logged).collect(),
+        })
     }
 
     async fn documents(
@@ -70,18 +166,88 @@ impl Store for Memory {
         conn: &mut Connection,
         audience: &Audience,
         ids: &[DocId],
-    ) -> Result<Vec<(DocId, Indexed)>> {
+    ) -> Result<Vec<(DocId, Document)>> {
         let state = conn.read();
-        let found = ids.iter().filter_map(|id| Some((*id, state.documents.get(id)?)));
+        let found = ids.iter().filter_map(|id| Some((*id, &state.documents.get(id)?.document)));
         Ok(found
-            .filter(|(_, indexed)| is_visible(indexed, audience))
-            .map(|(id, indexed)| (id, (**indexed).clone()))
+            .filter(|(_, document)| audience.sees(&document.audience))
+            .map(|(id, document)| (id, (**document).clone()))
             .collect())
     }
-}
 
-fn is_visible(indexed: &Indexed, audience: &Audience) -> bool {
-    audience.sees(&indexed.document.audience)
+    async fn scan(&self, conn: &mut Connection, each: &mut (dyn FnMut(DocId, Document) + Send)) -> Result<()> {
+        for (&doc_id, stored) in &conn.read().documents {
+            each(doc_id, (*stored.document).clone());
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, conn: &mut Connection, rows: u32) -> Result<bool> {
+        Ok(conn.read().log.len() >= rows as usize)
+    }
+
+    async fn segments(&self, conn: &mut Connection) -> Result<Vec<SegmentRow>> {
+        Ok(conn.read().segments.values().map(|(row, _)| row.clone()).collect())
+    }
+
+    async fn backlog(&self, conn: &mut Connection, rows: u32, bytes: u64) -> Result<Vec<Change>> {
+        let state = conn.read();
+        let mut before = 0;
+        let fits = |(_, row): &(&i64, &Logged)| {
+            let fits = before <= bytes;
+            before += row.terms.as_ref().map_or(0, |terms| terms.len() as u64);
+            fits
+        };
+        let change = |(&number, row): (&i64, &Logged)| {
+            let document = state.documents.get(&row.doc_id);
+            Change {
+                number,
+                doc_id: row.doc_id,
+                added: row.added,
+                terms: row.terms.as_deref().map(<[u8]>::to_vec),
+                document: document.map(|stored| (*stored.document).clone()),
+            }
+        };
+        Ok(state.log.iter().take(rows as usize).take_while(fits).map(change).collect())
+    }
+
+    async fn pages(&self, conn: &mut Connection, segment: i64, after: &[u8], limit: u32) -> Result<Vec<Page>> {
+        let state = conn.read();
+        let Some((_, pages)) = state.segments.get(&segment) else { return Ok(Vec::new()) };
+        let later = pages.range::<[u8], _>((Bound::Excluded(after), Bound::Unbounded));
+        Ok(later.take(limit as usize).map(|(_, page)| page.clone()).collect())
+    }
+
+    async fn publish(&self, conn: &mut Connection, publication: &Publication) -> Result<bool> {
+        conn.write(|state| {
+            let is_current = |segment: i64, revision: i32| {
+                state.segments.get(&segment).is_some_and(|(row, _)| row.revision == revision)
+            };
+            let is_as_read = publication.consumed.iter().all(|number| state.log.contains_key(number))
+                && publication.merged.iter().all(|&(segment, revision)| is_current(segment, revision))
+                && publication.outdated.iter().all(|&(segment, revision, _)| is_current(segment, revision));
+            if !is_as_read {
+                return false;
+            }
+            for number in &publication.consumed {
+                state.log.remove(number);
+            }
+            for (segment, _) in &publication.merged {
+                state.segments.remove(segment);
+            }
+            for (segment, _, dead) in &publication.outdated {
+                if let Some((row, _)) = state.segments.get_mut(segment) {
+                    row.revision += 1;
+                    row.dead.clone_from(dead);
+                }
+            }
+            if let Some((row, pages)) = &publication.segment {
+                state.add(row, pages);
+            }
+            true
+        })
+        .await
+    }
 }
 
 /// A database in memory: one writer at a time, readers see what was committed, drop is rollback. Clones share it.

@@ -8,6 +8,7 @@ use crate::cursor::Cursor;
 use crate::error::{Error, Result};
 use crate::id::Surface;
 use crate::language::Language;
+use crate::segment::Key;
 use crate::terms::TermsRef;
 
 /// The longest text of a query, in bytes.
@@ -183,22 +184,48 @@ impl Words {
 
     /// Answers how the frequencies of a document meet the query.
     pub(crate) fn judge(&self, found: &[Frequency]) -> Verdict {
-        let holds = |frequency: &Frequency| !frequency.is_absent();
-        let held = found[..self.len()].iter().filter(|frequency| holds(frequency)).count();
-        if held == 0 || self.excluded.iter().any(|range| found[range.clone()].iter().all(holds)) {
-            Verdict::NoMatch
-        } else if held < self.len() {
-            Verdict::SomeWords
-        } else {
-            Verdict::AllWords
+        let held = (0..).zip(found).filter(|(_, frequency)| !frequency.is_absent());
+        self.criteria().judge(held.fold(0, |held, (word, _)| held | 1 << word))
+    }
+
+    /// Returns what decides whether a document matches.
+    pub(crate) fn criteria(&self) -> Criteria {
+        // There are at most MAX_WORDS words, which is as many as an u32 has bits.
+        let mask = |range: &std::ops::Range<usize>| range.clone().fold(0, |mask, word| mask | 1 << word);
+        Criteria { asked: mask(&(0..self.len())), excluded: self.excluded.iter().map(mask).collect() }
+    }
+
+    /// What to look up for these words in segments: for each key, the words it stands for, one bit each.
+    pub(crate) fn keys(&mut self) -> Vec<(Key, u32)> {
+        let mut keys = Vec::new();
+        for &language in Language::ALL {
+            let terms = self.terms_in(language);
+            for same in terms.chunk_by(|a, b| a.0 == b.0) {
+                let words = same.iter().fold(0, |words, (_, word)| words | 1 << word);
+                keys.push((Key::of_term(language, same[0].0.as_bytes()), words));
+            }
         }
+        keys
+    }
+
+    /// Answers whether a document in which these words were seen, and others perhaps not, is a match.
+    pub(crate) fn is_proven(&self, seen: u32, mode: MatchMode) -> bool {
+        self.excluded.is_empty() && self.criteria().judge(seen).matches(mode)
     }
 
     /// Answers whether a word of a text in this language is one of those asked for.
     pub(crate) fn asks_for(&mut self, word: &str, language: Language) -> Option<usize> {
         let asked = self.len();
-        let term = analyzer::term(word, language);
         let wanted = self.terms_in(language);
+        // Most words of a text are told at a glance; stemming them would be most of what a hit costs.
+        let first = word.as_bytes().first();
+        if language.keeps_beginnings()
+            && word.is_ascii()
+            && !wanted.iter().any(|(term, _)| term.as_bytes().first() == first)
+        {
+            return None;
+        }
+        let term = analyzer::term(word, language);
         let first = wanted.partition_point(|(other, _)| other.as_str() < &*term);
         wanted[first..]
             .iter()
@@ -214,6 +241,27 @@ impl Words {
             terms.sort_unstable();
             terms
         })
+    }
+}
+
+/// Which words a document must hold, and which it must not hold together; one bit each.
+#[derive(Clone, Debug)]
+pub(crate) struct Criteria {
+    asked: u32,
+    excluded: Vec<u32>,
+}
+
+impl Criteria {
+    /// Answers how a document with these words meets the query.
+    #[inline]
+    pub(crate) fn judge(&self, held: u32) -> Verdict {
+        if held & self.asked == 0 || self.excluded.iter().any(|excluded| excluded & !held == 0) {
+            Verdict::NoMatch
+        } else if held & self.asked < self.asked {
+            Verdict::SomeWords
+        } else {
+            Verdict::AllWords
+        }
     }
 }
 
@@ -282,6 +330,23 @@ mod tests {
         assert_eq!(judge("connect connection", "connected"), Verdict::AllWords);
         assert_eq!(judge("ship", "I row a boat"), Verdict::NoMatch);
         assert_eq!(judge("", "I row a boat"), Verdict::NoMatch);
+    }
+
+    #[test]
+    fn a_word_that_begins_otherwise_is_not_the_same() {
+        let text = "skis skies dying lying tying idly gently ugly early only singly yes youth yields news Ärger ärger";
+        let stems_begin_alike = |word: &str, language| {
+            let term = analyzer::term(word, language);
+            term.as_bytes()[0] == word.as_bytes()[0]
+        };
+        for language in Language::ALL.iter().copied().filter(|language| language.keeps_beginnings()) {
+            let mut words = Words::of(&Query::text(text)).unwrap();
+            analyzer::words(text, |word| {
+                assert!(!word.text.is_ascii() || stems_begin_alike(word.text, language), "{}", word.text);
+                assert!(words.asks_for(word.text, language).is_some(), "{}", word.text);
+            });
+        }
+        assert_eq!(judge("arger", "Ärger"), Verdict::AllWords);
     }
 
     #[test]

@@ -1,11 +1,19 @@
 //! The contract between this crate and a database.
 
+use std::collections::BTreeSet;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
 
 use crate::audience::Audience;
 use crate::document::{Document, UpsertReport};
 use crate::error::Result;
-use crate::id::{EntityId, Surface};
+use crate::id::{EntityId, Surface, Tag};
+use crate::load::Load;
+use crate::segment::Key;
+use crate::segment::page::Page;
 use crate::terms::Terms;
 
 /// The most text of a document that is kept, title and body together, in bytes.
@@ -25,23 +33,40 @@ pub const MAX_EXCERPT: usize = 64 * 1024;
 
 /// What a backend promises. Users call [`Search`](crate::Search) instead.
 ///
-/// A backend keeps documents and hands them out; it neither analyzes nor ranks, so that all backends answer alike.
+/// A backend keeps documents, a log of what changed, and the rows of segments; it neither analyzes nor ranks nor knows what a
+/// segment means, so that all backends answer alike.
 ///
 /// # Contract
 /// * A method does all its work on `conn`; it never commits or rolls back the caller's transaction, changes a setting or takes
 ///   a session lock. What it writes is visible on `conn` at once and to others when the caller commits.
-/// * A mutating method is atomic by itself, also on a bare connection.
+/// * A mutating method is atomic by itself, also on a bare connection. It appends to the log what it changes: a row of the
+///   log is written once and goes only by [`Store::publish`].
+/// * Rows of the log are numbered; those of one document ascend in the order in which they take effect.
 /// * An expected outcome is never a database error: the caller's transaction stays usable.
 /// * Correct at READ COMMITTED and above.
 pub trait Store: Send + Sync + 'static {
     /// `PgConnection`, `SqliteConnection`, `memory::Connection`.
     type Connection: Send;
 
-    /// Adds documents or replaces those of the same surface and entity id, which keep their [`DocId`].
+    /// Adds documents or replaces those of the same surface and entity id, which keep their [`DocId`]. Answers, now and then but at
+    /// least once in a thousand documents, whether it is time to look at the length of the log.
     ///
     /// `documents` come in ascending order of surface and entity id, no two the same: rows are locked, and new ones get their
     /// ids, in that order.
-    fn upsert(&self, conn: &mut Self::Connection, documents: &[Indexed]) -> impl Future<Output = Result<()>> + Send;
+    fn upsert(&self, conn: &mut Self::Connection, documents: &[Indexed]) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Does what [`Store::upsert`] does with each batch of a [`Load`], in one atomic whole, but logs only what replaces a
+    /// document: the new ones become the segments that the load makes of them.
+    fn load(&self, conn: &mut Self::Connection, load: &mut Load<'_>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Replaces the tags of a document; answers whether there is one.
+    fn set_audience(
+        &self,
+        conn: &mut Self::Connection,
+        surface: &Surface,
+        entity_id: &EntityId,
+        audience: &BTreeSet<Tag>,
+    ) -> impl Future<Output = Result<bool>> + Send;
 
     /// Removes a document; answers whether there was one.
     fn remove(
@@ -51,14 +76,14 @@ pub trait Store: Send + Sync + 'static {
         entity_id: &EntityId,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Shows every document of the snapshot to `each`, in any order, in one statement. `audience` decides
-    /// [`Scanned::is_visible`], not what is shown: the ranking counts all documents.
-    fn scan(
+    /// Reads, in one statement and so of one moment, every segment with those of its pages that may hold one of `keys` and are not
+    /// [known](Key::known), and the whole log.
+    fn snapshot(
         &self,
         conn: &mut Self::Connection,
         audience: &Audience,
-        each: &mut (dyn FnMut(Scanned<'_>) + Send),
-    ) -> impl Future<Output = Result<()>> + Send;
+        keys: &[Key],
+    ) -> impl Future<Output = Result<Snapshot>> + Send;
 
     /// Returns those of `ids` that exist and that `audience` may see at the time of this call, in any order. Bodies may be
     /// cut beyond [`MAX_EXCERPT`].
@@ -67,24 +92,159 @@ pub trait Store: Send + Sync + 'static {
         conn: &mut Self::Connection,
         audience: &Audience,
         ids: &[DocId],
-    ) -> impl Future<Output = Result<Vec<(DocId, Indexed)>>> + Send;
+    ) -> impl Future<Output = Result<Vec<(DocId, Document)>>> + Send;
+
+    /// Shows every document of the snapshot to `each`, in any order, in one statement.
+    fn scan(
+        &self,
+        conn: &mut Self::Connection,
+        each: &mut (dyn FnMut(DocId, Document) + Send),
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Answers whether the log has at least so many rows and this connection may publish a segment now: not if another one is
+    /// at it, nor if its snapshot may be older than what that one did. What it takes for the answer is gone when the transaction ends.
+    fn claim(&self, conn: &mut Self::Connection, rows: u32) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Returns every segment, without pages.
+    fn segments(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Vec<SegmentRow>>> + Send;
+
+    /// Returns the oldest rows of the log: at most `rows`, and about `bytes` of terms, but at least one if there is one.
+    fn backlog(
+        &self,
+        conn: &mut Self::Connection,
+        rows: u32,
+        bytes: u64,
+    ) -> impl Future<Output = Result<Vec<Change>>> + Send;
+
+    /// Returns pages of a segment in the order of their keys: so many of those after `after`.
+    fn pages(
+        &self,
+        conn: &mut Self::Connection,
+        segment: i64,
+        after: &[u8],
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Page>>> + Send;
+
+    /// Replaces rows of the log and segments by others, all or nothing; answers `false`, and changes nothing, if one of them is not
+    /// as it was when it was read, or if another connection is publishing.
+    fn publish(
+        &self,
+        conn: &mut Self::Connection,
+        publication: &Publication,
+    ) -> impl Future<Output = Result<bool>> + Send;
 }
+
+/// Whoever writes a row of the log whose number is a multiple of this looks whether the log is long.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) const LOOK_EVERY: i64 = 256;
 
 /// The database's own name of a document: ascending in the order of first indexing, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DocId(pub i64);
 
-/// What a scan shows of a document.
-#[derive(Clone, Copy, Debug)]
-pub struct Scanned<'a> {
-    /// Its id.
+/// What a query reads.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Every segment, in any order.
+    pub segments: Vec<SegmentRow>,
+    /// The log, in any order.
+    pub log: Vec<LogRow>,
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+impl Snapshot {
+    /// Hands each segment its pages.
+    pub(crate) fn attach(&mut self, pages: Vec<(i64, (usize, Vec<u8>))>) {
+        let segments = self.segments.iter_mut().map(|segment| (segment.segment, segment));
+        let mut segments: HashMap<i64, &mut SegmentRow> = segments.collect();
+        for (segment, (place, block)) in pages {
+            if let Some(segment) = segments.get_mut(&segment) {
+                segment.pages.push((place, Arc::new(block)));
+            }
+        }
+    }
+}
+
+/// A segment as it is stored.
+#[derive(Clone, Debug, Default)]
+pub struct SegmentRow {
+    /// Its name, never used twice.
+    pub segment: i64,
+    /// Counts the changes of `dead`.
+    pub revision: i32,
+    /// How many documents it added to all documents, and how many words: less than it holds if some replaced older ones.
+    pub added: Totals,
+    /// One bit for each first byte of its keys.
+    pub namespaces: i64,
+    /// Which documents it holds.
+    pub head: Vec<u8>,
+    /// Those of them that a later segment or a removal has outdated.
+    pub dead: Vec<u8>,
+    /// The pages asked for, each with the index of the key that it may hold.
+    pub pages: Vec<(usize, Arc<Vec<u8>>)>,
+}
+
+/// How many documents and words there are more than before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Documents.
+    pub documents: i64,
+    /// Words, by their quantised numbers.
+    pub words: i64,
+}
+
+/// A row of the log.
+#[derive(Clone, Debug)]
+pub struct LogRow {
+    /// Its number.
+    pub number: i64,
+    /// The document that was changed.
     pub doc_id: DocId,
-    /// Its surface.
-    pub surface: &'a str,
-    /// Whether the audience may see it.
+    /// What the change added.
+    pub added: Totals,
+    /// [`Terms::as_bytes`]; `None` if the text did not change or is gone.
+    pub terms: Option<Vec<u8>>,
+    /// The surface of the document; `None` if the change removed it.
+    pub surface: Option<String>,
+    /// Whether the audience may see the document after the change.
     pub is_visible: bool,
-    /// [`Terms::as_bytes`].
-    pub terms: &'a [u8],
+}
+
+/// A row of the log for a compaction.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Its number.
+    pub number: i64,
+    /// The document that was changed.
+    pub doc_id: DocId,
+    /// What the change added.
+    pub added: Totals,
+    /// [`Terms::as_bytes`]; `None` if the text did not change or is gone.
+    pub terms: Option<Vec<u8>>,
+    /// The document as it is now, if it is still there. Its text is left out if this row has terms.
+    pub document: Option<Document>,
+}
+
+/// What a compaction changes.
+#[derive(Clone, Debug, Default)]
+pub struct Publication {
+    /// The rows of the log that the new segment stands for.
+    pub consumed: Vec<i64>,
+    /// Segments that have more dead documents now, with the revision that was read and the new set.
+    pub outdated: Vec<(i64, i32, Vec<u8>)>,
+    /// Segments that the new one stands for, with the revision that was read.
+    pub merged: Vec<(i64, i32)>,
+    /// The new segment, and its pages.
+    pub segment: Option<(SegmentRow, Vec<Page>)>,
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+impl Publication {
+    /// Answers whether everything was found as it was read: so many rows of the log, merged and outdated segments.
+    pub(crate) fn is_done(&self, consumed: u64, merged: u64, outdated: u64) -> bool {
+        [consumed, merged, outdated].map(usize::try_from)
+            == [Ok(self.consumed.len()), Ok(self.merged.len()), Ok(self.outdated.len())]
+    }
 }
 
 /// A document with its terms, made fit for every database.

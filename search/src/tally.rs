@@ -1,125 +1,181 @@
-//! One pass over the documents of a snapshot: what the ranking must know of all of them, and the visible ones that match.
+//! What a query finds: the best hits of a page, and how many there are besides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::bm25::{Frequency, Length, Statistics, Weights};
+use crate::bm25::{Frequency, Length, Scorer};
 use crate::cursor::Position;
 use crate::error::{Result, corrupt};
 use crate::id::Surface;
 use crate::query::{MatchMode, Query, Verdict, Words};
-use crate::store::{DocId, Scanned};
+use crate::store::DocId;
 use crate::terms::TermsRef;
 
-/// See the module.
+/// Counts visible matches and keeps the best of them.
 pub(crate) struct Tally<'a> {
     query: &'a Query,
-    words: &'a mut Words,
-    statistics: Statistics,
-    matches: Vec<Match>,
-    /// For each match, the frequency of each word asked for.
-    frequencies: Vec<Frequency>,
+    /// The mode of the first page, if this is a later one.
+    mode: Option<MatchMode>,
+    after: Option<Position>,
     surfaces: Vec<Surface>,
-    found: Vec<Frequency>,
-}
-
-/// A visible document that holds at least one word.
-struct Match {
-    doc_id: DocId,
-    /// An index of `surfaces`.
-    surface: usize,
-    length: Length,
-    verdict: Verdict,
+    is_allowed: Vec<bool>,
+    /// For each surface, how many hold all words and how many only some.
+    counts: Vec<[u64; 2]>,
+    /// The best that hold all words, and the best of all. One more than fits the page: whether there is one decides
+    /// whether there is a next page.
+    complete: BinaryHeap<Position>,
+    partial: BinaryHeap<Position>,
 }
 
 impl<'a> Tally<'a> {
-    pub(crate) fn new(query: &'a Query, words: &'a mut Words) -> Self {
-        let statistics = Statistics { holding: vec![0; words.len()], ..Statistics::default() };
+    pub(crate) fn new(query: &'a Query, mode: Option<MatchMode>, after: Option<Position>) -> Self {
         Self {
             query,
-            words,
-            statistics,
-            matches: Vec::new(),
-            frequencies: Vec::new(),
+            mode,
+            after,
             surfaces: Vec::new(),
-            found: Vec::new(),
+            is_allowed: Vec::new(),
+            counts: Vec::new(),
+            complete: BinaryHeap::new(),
+            partial: BinaryHeap::new(),
         }
     }
 
-    /// Counts a document, and keeps it if it matches and is visible.
-    pub(crate) fn add(&mut self, scanned: Scanned<'_>) -> Result<()> {
-        let terms = TermsRef::parse(scanned.terms)?;
-        self.statistics.documents += 1;
-        self.statistics.words += u64::from(terms.length.words());
-        self.words.find(terms, &mut self.found)?;
-        let asked = &self.found[..self.words.len()];
-        for (holding, frequency) in self.statistics.holding.iter_mut().zip(asked) {
-            *holding += u64::from(!frequency.is_absent());
+    /// Returns the index of a surface.
+    pub(crate) fn surface(&mut self, surface: &Surface) -> usize {
+        if let Some(at) = self.surfaces.iter().position(|other| other == surface) {
+            return at;
         }
-        let verdict = self.words.judge(&self.found);
-        if scanned.is_visible && verdict != Verdict::NoMatch {
-            self.frequencies.extend(asked);
-            let surface = self.surface(scanned.surface)?;
-            self.matches.push(Match { doc_id: scanned.doc_id, surface, length: terms.length, verdict });
-        }
-        Ok(())
+        self.surfaces.push(surface.clone());
+        self.is_allowed.push(self.query.allows(surface));
+        self.counts.push([0; 2]);
+        self.surfaces.len() - 1
     }
 
-    fn surface(&mut self, name: &str) -> Result<usize> {
-        if let Some(at) = self.surfaces.iter().position(|surface| surface.as_str() == name) {
-            return Ok(at);
+    /// Counts a visible document and keeps it if it is among the best; its id is asked for only then.
+    #[inline]
+    pub(crate) fn offer(&mut self, surface: usize, verdict: Verdict, score: f32, doc_id: impl FnOnce() -> DocId) {
+        match verdict {
+            Verdict::NoMatch => return,
+            Verdict::AllWords => self.counts[surface][0] += 1,
+            Verdict::SomeWords => self.counts[surface][1] += 1,
         }
-        self.surfaces.push(corrupt("surface", Surface::new(name))?);
-        Ok(self.surfaces.len() - 1)
+        if !self.is_allowed[surface] {
+            return;
+        }
+        let wants_complete = verdict == Verdict::AllWords
+            && self.may_be(MatchMode::All)
+            && is_candidate(&self.complete, self.query.limit, score);
+        let wants_partial = self.may_be(MatchMode::Any) && is_candidate(&self.partial, self.query.limit, score);
+        if wants_complete || wants_partial {
+            let position = Position { score, doc_id: doc_id() };
+            if self.after.is_none_or(|after| position > after) {
+                if wants_complete {
+                    keep(&mut self.complete, self.query.limit, position);
+                }
+                if wants_partial {
+                    keep(&mut self.partial, self.query.limit, position);
+                }
+            }
+        }
     }
 
-    /// Returns what the query ranks by if this is its first page.
-    pub(crate) fn weights(&self) -> Weights {
-        Weights::of(&self.statistics, self.words.repeats())
+    fn may_be(&self, mode: MatchMode) -> bool {
+        let decided = self.mode.unwrap_or(self.query.mode);
+        decided == mode || decided == MatchMode::Auto
     }
 
-    /// Decides the mode if this is the query's first page.
+    /// Returns the mode, decided here if this is the query's first page.
     pub(crate) fn mode(&self) -> MatchMode {
-        match self.query.mode {
-            MatchMode::Auto if self.selected(MatchMode::All).count() >= self.query.limit => MatchMode::All,
+        match self.mode.unwrap_or(self.query.mode) {
+            MatchMode::Auto if self.total(MatchMode::All) >= self.query.limit as u64 => MatchMode::All,
             MatchMode::Auto => MatchMode::Any,
             mode => mode,
         }
     }
 
+    /// How many match on the surfaces asked for.
     pub(crate) fn total(&self, mode: MatchMode) -> u64 {
-        self.selected(mode).count() as u64
+        let counts = self.counts.iter().zip(&self.is_allowed);
+        counts.filter(|(_, is_allowed)| **is_allowed).map(|(counts, _)| count(*counts, mode)).sum()
     }
 
+    /// How many match on every surface that has any.
     pub(crate) fn counts(&self, mode: MatchMode) -> BTreeMap<Surface, u64> {
-        let mut counts = vec![0; self.surfaces.len()];
-        for found in self.matches.iter().filter(|found| found.verdict.matches(mode)) {
-            counts[found.surface] += 1;
-        }
-        self.surfaces.iter().cloned().zip(counts).filter(|(_, count)| *count > 0).collect()
+        let counts = self.surfaces.iter().zip(&self.counts).map(|(surface, counts)| (surface, count(*counts, mode)));
+        counts.filter(|(_, count)| *count > 0).map(|(surface, count)| (surface.clone(), count)).collect()
     }
 
-    /// Returns the best positions after `after`, in order, and whether there are more than fit the page.
-    pub(crate) fn page(&self, mode: MatchMode, weights: &Weights, after: Option<Position>) -> (Vec<Position>, bool) {
-        let scorer = weights.scorer(self.query.title_weight);
-        let width = self.words.len();
-        let position = |(at, found): (usize, &Match)| {
-            let frequencies = &self.frequencies[at * width..(at + 1) * width];
-            Position { score: scorer.score(frequencies, found.length), doc_id: found.doc_id }
-        };
-        let is_ahead = |position: &Position| after.is_none_or(|after| *position > after);
-        let mut page: Vec<Position> = self.selected(mode).map(position).filter(is_ahead).collect();
+    /// Returns the best positions in order, and whether there are more than fit the page.
+    pub(crate) fn page(self, mode: MatchMode) -> (Vec<Position>, bool) {
+        let best = if mode == MatchMode::All { self.complete } else { self.partial };
+        let mut page = best.into_sorted_vec();
         let has_more = page.len() > self.query.limit;
-        if has_more {
-            page.select_nth_unstable(self.query.limit);
-            page.truncate(self.query.limit);
-        }
-        page.sort_unstable();
+        page.truncate(self.query.limit);
         (page, has_more)
     }
+}
 
-    /// The matches on the surfaces asked for, with their index.
-    fn selected(&self, mode: MatchMode) -> impl Iterator<Item = (usize, &Match)> {
-        let allowed: Vec<bool> = self.surfaces.iter().map(|surface| self.query.allows(surface)).collect();
-        self.matches.iter().enumerate().filter(move |(_, found)| found.verdict.matches(mode) && allowed[found.surface])
+fn count([complete, partial]: [u64; 2], mode: MatchMode) -> u64 {
+    if mode == MatchMode::All { complete } else { complete + partial }
+}
+
+/// Answers whether a document with this score may be among the best.
+fn is_candidate(best: &BinaryHeap<Position>, limit: usize, score: f32) -> bool {
+    best.len() <= limit || best.peek().is_some_and(|worst| score >= worst.score)
+}
+
+fn keep(best: &mut BinaryHeap<Position>, limit: usize, position: Position) {
+    best.push(position);
+    if best.len() > limit + 1 {
+        best.pop();
+    }
+}
+
+/// Visible matches whose terms were read one by one, before the weights of the words are known.
+#[derive(Default)]
+pub(crate) struct Fresh {
+    matches: Vec<Match>,
+    /// For each match, the frequency of each word asked for.
+    frequencies: Vec<Frequency>,
+    found: Vec<Frequency>,
+}
+
+struct Match {
+    doc_id: DocId,
+    surface: Surface,
+    length: Length,
+    verdict: Verdict,
+}
+
+impl Fresh {
+    /// Counts the words of a document, and keeps it if it matches and is visible.
+    pub(crate) fn add(
+        &mut self,
+        (doc_id, surface, is_visible): (DocId, &str, bool),
+        terms: TermsRef<'_>,
+        words: &mut Words,
+        holding: &mut [u64],
+    ) -> Result<()> {
+        words.find(terms, &mut self.found)?;
+        let asked = &self.found[..words.len()];
+        for (holding, frequency) in holding.iter_mut().zip(asked) {
+            *holding += u64::from(!frequency.is_absent());
+        }
+        let verdict = words.judge(&self.found);
+        if is_visible && verdict != Verdict::NoMatch {
+            let surface = corrupt("surface", Surface::new(surface))?;
+            self.frequencies.extend(asked);
+            self.matches.push(Match { doc_id, surface, length: terms.length, verdict });
+        }
+        Ok(())
+    }
+
+    /// Scores the matches.
+    pub(crate) fn offer(&self, words: &Words, scorer: &Scorer<'_>, tally: &mut Tally<'_>) {
+        for (at, found) in self.matches.iter().enumerate() {
+            let frequencies = &self.frequencies[at * words.len()..(at + 1) * words.len()];
+            let surface = tally.surface(&found.surface);
+            tally.offer(surface, found.verdict, scorer.score(frequencies, found.length), || found.doc_id);
+        }
     }
 }

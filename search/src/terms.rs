@@ -34,6 +34,11 @@ impl Terms {
         &self.0
     }
 
+    /// Returns how many words the text has, as the ranking counts them.
+    pub fn words(&self) -> i64 {
+        TermsRef::parse(&self.0).map_or(0, |terms| i64::from(terms.length.words()))
+    }
+
     /// Answers whether this release would make them of the same text; if not, indexing the document again finds it better.
     pub fn is_current(&self) -> bool {
         TermsRef::parse(&self.0).is_ok_and(|terms| terms.generation == GENERATION)

@@ -1,8 +1,10 @@
 //! The laws on the memory backend.
 
+use std::collections::BTreeSet;
+
 use stoa_search::{
-    Audience, DocId, Document, EntityId, Indexed, Memory, Query, Result, Scanned, Search, Source, Store, Surface, Tag,
-    conformance, memory,
+    Audience, Change, DocId, Document, EntityId, Indexed, Key, Load, Memory, Page, Publication, Query, Result, Search,
+    SegmentRow, Snapshot, Source, Store, Surface, Tag, conformance, memory,
 };
 
 #[derive(Default)]
@@ -11,6 +13,8 @@ struct Harness(memory::Database);
 impl conformance::Harness for Harness {
     type Store = Memory;
     type Source = memory::Database;
+
+    const CONCURRENT_WRITERS: bool = false;
 
     fn store(&self) -> Memory {
         Memory
@@ -41,27 +45,36 @@ fn post(id: &str, body: &str, tag: &str) -> Document {
 impl Store for Interrupted {
     type Connection = memory::Connection;
 
-    async fn upsert(&self, conn: &mut memory::Connection, documents: &[Indexed]) -> Result<()> {
+    async fn upsert(&self, conn: &mut memory::Connection, documents: &[Indexed]) -> Result<bool> {
         Memory.upsert(conn, documents).await
+    }
+
+    async fn load(&self, conn: &mut memory::Connection, load: &mut Load<'_>) -> Result<()> {
+        Memory.load(conn, load).await
+    }
+
+    async fn set_audience(
+        &self,
+        conn: &mut memory::Connection,
+        surface: &Surface,
+        entity_id: &EntityId,
+        audience: &BTreeSet<Tag>,
+    ) -> Result<bool> {
+        Memory.set_audience(conn, surface, entity_id, audience).await
     }
 
     async fn remove(&self, conn: &mut memory::Connection, surface: &Surface, entity_id: &EntityId) -> Result<bool> {
         Memory.remove(conn, surface, entity_id).await
     }
 
-    async fn scan(
-        &self,
-        conn: &mut memory::Connection,
-        audience: &Audience,
-        each: &mut (dyn FnMut(Scanned<'_>) + Send),
-    ) -> Result<()> {
-        Memory.scan(conn, audience, each).await?;
+    async fn snapshot(&self, conn: &mut memory::Connection, audience: &Audience, keys: &[Key]) -> Result<Snapshot> {
+        let snapshot = Memory.snapshot(conn, audience, keys).await?;
         let search = Search::new(Memory);
         search.remove(conn, &Surface::FEED, &EntityId::new("gone").unwrap()).await?;
         search.upsert(conn, &post("hidden", "boat", "guests")).await?;
         search.upsert(conn, &post("other", "ship", "crew")).await?;
         search.upsert(conn, &post("changed", "a boat with news", "crew")).await?;
-        Ok(())
+        Ok(snapshot)
     }
 
     async fn documents(
@@ -69,8 +82,32 @@ impl Store for Interrupted {
         conn: &mut memory::Connection,
         audience: &Audience,
         ids: &[DocId],
-    ) -> Result<Vec<(DocId, Indexed)>> {
+    ) -> Result<Vec<(DocId, Document)>> {
         Memory.documents(conn, audience, ids).await
+    }
+
+    async fn scan(&self, conn: &mut memory::Connection, each: &mut (dyn FnMut(DocId, Document) + Send)) -> Result<()> {
+        Memory.scan(conn, each).await
+    }
+
+    async fn claim(&self, _: &mut memory::Connection, _: u32) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn segments(&self, conn: &mut memory::Connection) -> Result<Vec<SegmentRow>> {
+        Memory.segments(conn).await
+    }
+
+    async fn backlog(&self, conn: &mut memory::Connection, rows: u32, bytes: u64) -> Result<Vec<Change>> {
+        Memory.backlog(conn, rows, bytes).await
+    }
+
+    async fn pages(&self, conn: &mut memory::Connection, segment: i64, after: &[u8], limit: u32) -> Result<Vec<Page>> {
+        Memory.pages(conn, segment, after, limit).await
+    }
+
+    async fn publish(&self, conn: &mut memory::Connection, publication: &Publication) -> Result<bool> {
+        Memory.publish(conn, publication).await
     }
 }
 

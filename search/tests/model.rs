@@ -20,7 +20,19 @@ const TAGS: [&str; 3] = ["crew", "Crew", "guests"];
 enum Operation {
     Upsert(Text),
     UpsertMany(Vec<Text>),
-    Remove { surface: usize, id: usize },
+    Remove {
+        surface: usize,
+        id: usize,
+    },
+    SetAudience {
+        surface: usize,
+        id: usize,
+        tags: Vec<usize>,
+    },
+    /// Which no answer shows.
+    Compact {
+        rows: u32,
+    },
     Search(Question),
 }
 
@@ -80,6 +92,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => text().prop_map(Operation::Upsert),
         1 => prop::collection::vec(text(), 0..8).prop_map(Operation::UpsertMany),
         1 => (0..SURFACES.len(), 0..IDS.len()).prop_map(|(surface, id)| Operation::Remove { surface, id }),
+        1 => (0..SURFACES.len(), 0..IDS.len(), prop::collection::vec(0..TAGS.len(), 0..3))
+            .prop_map(|(surface, id, tags)| Operation::SetAudience { surface, id, tags }),
+        2 => (0..10_u32).prop_map(|rows| Operation::Compact { rows }),
         3 => question().prop_map(Operation::Search),
     ]
 }
@@ -119,6 +134,14 @@ async fn answers<S: Store, P: Source<Connection = S::Connection>>(
             Operation::Remove { surface, id } => {
                 search.remove(&mut tx, &SURFACES[*surface], &EntityId::new(IDS[*id]).unwrap()).await.unwrap();
             }
+            Operation::SetAudience { surface, id, tags } => {
+                let tags = tags.iter().map(|&tag| Tag::new(TAGS[tag]).unwrap());
+                let id = EntityId::new(IDS[*id]).unwrap();
+                search.set_audience(&mut tx, &SURFACES[*surface], &id, tags).await.unwrap();
+            }
+            Operation::Compact { rows } => {
+                search.compact_step(&mut tx, *rows).await.unwrap();
+            }
             Operation::Search(question) => answers.push(pages(search, &mut tx, question).await),
         }
     }
@@ -139,6 +162,8 @@ async fn pages<S: Store>(search: &Search<S>, conn: &mut S::Connection, question:
     let (mut pages, mut page) = (Vec::new(), query.clone());
     loop {
         let results = search.search(conn, &page, &audience).await.unwrap();
+        let exact = search.search_exactly(conn, &page, &audience).await.unwrap();
+        assert_eq!(format!("{results:?}"), format!("{exact:?}"), "the index changes nothing, to the last bit");
         let hits = results.hits.iter().map(|hit| (hit.surface.to_string(), hit.entity_id.to_string(), hit.score));
         let counts = results.counts.iter().map(|(surface, count)| (surface.to_string(), *count));
         pages.push((hits.collect(), results.total, counts.collect()));
@@ -156,6 +181,8 @@ fn expected(operations: &[Operation]) -> Vec<(Answer, usize)> {
             Operation::Upsert(text) => oracle.upsert(text),
             Operation::UpsertMany(texts) => oracle.upsert_many(texts),
             Operation::Remove { surface, id } => oracle.remove(*surface, *id),
+            Operation::SetAudience { surface, id, tags } => oracle.set_audience(*surface, *id, tags),
+            Operation::Compact { .. } => {}
             Operation::Search(question) => answers.push((oracle.answer(question), question.limit)),
         }
     }

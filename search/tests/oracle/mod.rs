@@ -37,6 +37,12 @@ impl Oracle {
         }
     }
 
+    pub(crate) fn set_audience(&mut self, surface: usize, id: usize, tags: &[usize]) {
+        for text in self.documents.values_mut().filter(|text| (text.surface, text.id) == (surface, id)) {
+            text.tags = tags.to_vec();
+        }
+    }
+
     pub(crate) fn remove(&mut self, surface: usize, id: usize) {
         self.documents.retain(|_, text| (text.surface, text.id) != (surface, id));
     }
