@@ -10,8 +10,9 @@ use crate::{CRATES, file, files, is_command, report, root};
 fn documents_exist_and_keep_to_their_budget() {
     let root_documents = [("README", 150), ("ARCHITECTURE", 300), ("DESIGN", 250), ("CONTRIBUTING", 150)];
     let root_documents = root_documents.map(|(name, budget)| (format!("{name}.md"), budget));
-    let crate_readmes = CRATES.map(|(name, _)| (format!("{name}/README.md"), 150));
-    let wrong = root_documents.into_iter().chain(crate_readmes).filter_map(|(path, budget)| {
+    let crate_documents =
+        CRATES.iter().flat_map(|(name, _)| [(format!("{name}/README.md"), 150), (format!("{name}/DESIGN.md"), 150)]);
+    let wrong = root_documents.into_iter().chain(crate_documents).filter_map(|(path, budget)| {
         match file(&path).map(|file| file.text.lines().count()) {
             None => Some(format!("{path}: missing")),
             Some(lines) if lines > budget => Some(format!("{path}: {lines} lines, at most {budget}")),
