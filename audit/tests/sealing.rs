@@ -1,10 +1,11 @@
 //! What happens to a sealed log that no law can bring about: dumps, retention, and many records.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use stoa_audit::postgres::{MIGRATOR, create_partition, drop_partitions_before};
 use stoa_audit::{
-    Action, Actor, Anchor, Audit, Entity, EntityType, FileSink, Log, NewRecord, Origin, Postgres, Record, RecordId,
-    RecordState, Sealer, Signer, Sqlite, Store, Verdict, WriterSink, sqlite,
+    Action, Actor, Anchor, Audit, Entity, EntityType, Error, FileSink, Log, NewRecord, Origin, Postgres, Record,
+    RecordId, RecordState, Sealer, Signer, Sqlite, Store, Verdict, WriterSink, sqlite,
 };
 use stoa_audit::{LogStore, Report, Source};
 
@@ -119,7 +120,75 @@ async fn a_pruned_month_is_told_from_a_deleted_record_on_postgres() {
     assert_eq!(verify(Postgres, pool).await.verdict, Verdict::Missing { record: *id(1).as_uuid() });
 }
 
-/// The same, where rows go and not partitions.
+/// A month goes as long as there is no log at all. Once there is one, none goes that holds a record without a leaf, nor does any other
+/// that was asked for with it, and the caller's transaction stays usable.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_month_is_dropped_that_is_not_sealed() {
+    let database = testkit::postgres(&[&MIGRATOR]).await;
+    let pool = database.pool();
+    let mut tx = pool.begin().await.unwrap();
+    let month = |number: u32| -> DateTime<Utc> { format!("2026-0{number}-01T00:00:00Z").parse().unwrap() };
+    for number in [1, 2, 3] {
+        create_partition(&mut tx, month(number)).await.unwrap();
+        append_at(&mut tx, month(number)).await;
+    }
+    assert_eq!(drop_partitions_before(&mut tx, month(2)).await.unwrap().len(), 1);
+    tx.commit().await.unwrap();
+    seal(Postgres, pool, 2).await;
+
+    let mut tx = pool.begin().await.unwrap();
+    append_at(&mut tx, month(3)).await;
+    append_at(&mut tx, month(3)).await;
+    let refused = drop_partitions_before(&mut tx, month(4)).await;
+    assert!(matches!(refused, Err(Error::Unsealed { records: 2 })), "{refused:?}");
+    let (records, spans): (i64, i64) =
+        sqlx::query_as("SELECT (SELECT count(*) FROM audit_record), (SELECT count(*) FROM audit_pruned)")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+    assert_eq!((records, spans), (4, 1));
+    assert_eq!(drop_partitions_before(&mut tx, month(3)).await.unwrap().len(), 1);
+    tx.commit().await.unwrap();
+
+    seal(Postgres, pool, 4).await;
+    let mut conn = pool.acquire().await.unwrap();
+    assert_eq!(drop_partitions_before(&mut conn, month(4)).await.unwrap()[0].records, 3);
+    let report = verify(Postgres, pool).await;
+    assert_eq!((report.verdict, report.pruned, report.head.size), (Verdict::Intact, 4, 4));
+}
+
+async fn append_at(conn: &mut sqlx::PgConnection, moment: DateTime<Utc>) {
+    let millis = moment.timestamp_millis().unsigned_abs();
+    let id = uuid::Uuid::from_u64_pair(millis << 16 | 0x7000, 1 << 63 | u64::from(uuid::Uuid::new_v4().as_fields().0));
+    let record = record();
+    Postgres.append(conn, &NewRecord::new(id.try_into().unwrap(), &record).unwrap()).await.unwrap();
+}
+
+/// The same, where rows go and not partitions: neither a row goes, nor is it written down that it may.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_record_is_pruned_that_is_not_sealed() {
+    let database = testkit::sqlite(&[&sqlite::MIGRATOR]).await;
+    let pool = database.pool();
+    let mut conn = pool.acquire().await.unwrap();
+    let receipts = Audit::new(Sqlite).record_many(&mut conn, &vec![record(); 5]).await.unwrap();
+    assert_eq!(sqlite::prune_before(&mut conn, receipts[1].id().at(), 10).await.unwrap(), 1);
+    seal(Sqlite, pool, 4).await;
+    let later = Audit::new(Sqlite).record_many(&mut conn, &vec![record(); 2]).await.unwrap();
+    let refused = sqlite::prune_before(&mut conn, later[1].id().at(), 10).await;
+    assert!(matches!(refused, Err(Error::Unsealed { records: 1 })), "{refused:?}");
+    let (records, spans): (i64, i64) =
+        sqlx::query_as("SELECT (SELECT count(*) FROM audit_record), (SELECT count(*) FROM audit_pruned)")
+            .fetch_one(&mut *conn)
+            .await
+            .unwrap();
+    assert_eq!((records, spans), (6, 1));
+    seal(Sqlite, pool, 6).await;
+    assert_eq!(sqlite::prune_before(&mut conn, later[1].id().at(), 10).await.unwrap(), 5);
+    let report = verify(Sqlite, pool).await;
+    assert_eq!((report.verdict, report.pruned, report.head.size), (Verdict::Intact, 5, 6));
+}
+
+/// Where rows go and not partitions.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pruned_record_is_told_from_a_deleted_one_on_sqlite() {
     let database = testkit::sqlite(&[&sqlite::MIGRATOR]).await;
@@ -183,5 +252,5 @@ async fn a_log_that_lost_its_end_is_not_sealed_on() {
     ] {
         sqlx::query(statement).execute(pool).await.unwrap();
     }
-    assert!(matches!(sealer().seal_once().await, Err(stoa_audit::Error::Diverged)));
+    assert!(matches!(sealer().seal_once().await, Err(Error::Diverged)));
 }
