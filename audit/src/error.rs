@@ -35,7 +35,7 @@ pub enum Error {
     /// An export could not be written.
     #[error("the export could not be written")]
     Sink {
-        /// The last record of the pages that were written whole; `None` if there was none.
+        /// The last record that was surely written whole; `None` if there was none.
         after: Option<crate::RecordId>,
         /// What the sink said.
         #[source]

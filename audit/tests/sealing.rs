@@ -1,13 +1,17 @@
 //! What happens to a sealed log that no law can bring about: dumps, retention, and many records.
 
+use std::path::Path;
+use std::process::Command;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use stoa_audit::postgres::{MIGRATOR, create_partition, drop_partitions_before};
 use stoa_audit::{
     Action, Actor, Anchor, Audit, Entity, EntityType, Error, FileSink, Log, NewRecord, Origin, Postgres, Record,
-    RecordId, RecordState, Sealer, Signer, Sqlite, Store, Verdict, WriterSink, sqlite,
+    RecordId, RecordState, Sealer, Signer, Sqlite, Store, Verdict, WriterSink, sqlite, verify_consistency,
 };
 use stoa_audit::{LogStore, Report, Source};
+use testkit::{Cluster, Durability};
 
 fn signer() -> Signer {
     Signer::new(Origin::new("example.com/audit").unwrap(), &[1; 32])
@@ -79,6 +83,83 @@ async fn a_dump_restored_into_a_fresh_cluster_goes_on_being_sealed() {
     seal(Postgres, pool, 10).await;
     let report = verify(Postgres, pool).await;
     assert_eq!((report.verdict, report.head.size, report.unsealed), (Verdict::Intact, 10, 0));
+}
+
+/// A real one, by the server's own programs: transaction numbers of the old cluster that are ahead of the new one's, a tail that was not
+/// sealed, and new records whose numbers later pass the old ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pg_dump_carries_to_another_cluster_goes_on_being_sealed() {
+    let (old, new) = (Cluster::start(Durability::Fast), Cluster::start(Durability::Fast));
+    let directory = tempfile::tempdir().unwrap();
+    let (dump, checkpoint) = (directory.path().join("dump.sql"), directory.path().join("checkpoint"));
+    let sealer = |pool: &PgPool| Sealer::new(Postgres, pool.clone(), signer(), FileSink::new(&checkpoint));
+
+    let database = old.database(&[&MIGRATOR]).await;
+    let pool = database.pool();
+    use_up_numbers(pool, 3000).await;
+    for _ in 0..50 {
+        write(Postgres, pool, 100).await;
+    }
+    assert_eq!(sealer(pool).seal_once().await.unwrap().size, 4096);
+    let note = std::fs::read_to_string(&checkpoint).unwrap();
+    let mut open = pool.begin().await.unwrap();
+    Audit::new(Postgres).record(&mut open, &record()).await.unwrap();
+    let (programs, name): (String, String) =
+        sqlx::query_as("SELECT setting, current_database()::text FROM pg_config WHERE name = 'BINDIR'")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    let run = |program: &str, url: &str, option: &str| {
+        let mut command = Command::new(Path::new(&programs).join(program));
+        command.args(["--no-psqlrc", "--set=ON_ERROR_STOP=1", "--quiet"].iter().filter(|_| program == "psql"));
+        let output = command.arg(option).arg(&dump).arg(url).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("pg_dump", &old.url(&name), "--file");
+    drop(open);
+    let url = new.url("postgres");
+    run("psql", &url, "--file");
+
+    let pool = &PgPool::connect(&url).await.unwrap();
+    write(Postgres, pool, 3).await;
+    let mut sealing = sealer(pool);
+    while sealing.seal_once().await.unwrap().size < 5003 {}
+    use_up_numbers(pool, 5000).await;
+    write(Postgres, pool, 4).await;
+    while sealing.seal_once().await.unwrap().leaves > 0 {}
+
+    let report = verify(Postgres, pool).await;
+    assert_eq!((report.verdict, report.head.size, report.unsealed), (Verdict::Intact, 5007, 0));
+    let mut tx = pool.begin_snapshot().await.unwrap();
+    let before = Anchor::open(signer().verifier(), &note).unwrap();
+    let report = Log::new(Postgres).verify(&mut tx, Some(&before)).await.unwrap();
+    assert_eq!((report.verdict, report.head.size), (Verdict::Intact, 5007));
+    let proof = Log::new(Postgres).consistency_proof(&mut tx, 4096, 5007).await.unwrap();
+    verify_consistency(&before.checkpoint().head, &report.head, &proof).unwrap();
+    let (records, leaves, pairs): (i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM audit_record), (SELECT count(DISTINCT record_id) FROM audit_leaf),
+             (SELECT count(*) FROM audit_record JOIN audit_leaf ON record_id = id)",
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    assert_eq!((records, leaves, pairs), (5007, 5007, 5007));
+    drop(tx);
+    // What keeps rows as they are came along.
+    let mut conn = pool.acquire().await.unwrap();
+    sqlx::query("SET session_replication_role = replica").execute(&mut *conn).await.unwrap();
+    for statement in
+        ["UPDATE audit_record_default SET actor_id = 'eve'", "DELETE FROM audit_leaf", "TRUNCATE audit_record"]
+    {
+        assert!(sqlx::query(statement).execute(&mut *conn).await.is_err(), "{statement}");
+    }
+}
+
+async fn use_up_numbers(pool: &PgPool, transactions: usize) {
+    let mut conn = pool.acquire().await.unwrap();
+    for _ in 0..transactions {
+        sqlx::query("SELECT pg_current_xact_id()").execute(&mut *conn).await.unwrap();
+    }
 }
 
 /// A month that was never sealed and is restored before anything is.
