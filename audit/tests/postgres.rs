@@ -221,7 +221,7 @@ async fn as_role(database: &testkit::Postgres, role: &'static str) -> PgPool {
 #[tokio::test]
 async fn a_sealer_needs_no_more_than_its_role() {
     let database = testkit::postgres(&[&MIGRATOR]).await;
-    make_roles(&mut *database.pool().acquire().await.unwrap()).await;
+    make_roles(&mut database.pool().acquire().await.unwrap()).await;
     let (application, sealing) = (as_role(&database, "application").await, as_role(&database, "audit_sealer").await);
     let signer = Signer::new(Origin::new("example.com/audit").unwrap(), &[1; 32]);
     let verifier = signer.verifier().clone();

@@ -219,7 +219,7 @@ pub async fn an_event_keeps_the_rules_of_cloud_events<H: Harness>(harness: &H) {
                 ("time", time) => assert!(chrono::DateTime::parse_from_rfc3339(time.as_str().unwrap()).is_ok()),
                 // An attribute is a text, a number of 32 bits or a truth value, and absent rather than null.
                 (_, Value::Number(number)) => {
-                    assert!(number.as_i64().is_some_and(|whole| i32::try_from(whole).is_ok()))
+                    assert!(number.as_i64().is_some_and(|whole| i32::try_from(whole).is_ok()));
                 }
                 (_, value) => assert!(value.is_string() || value.is_boolean(), "{name}"),
             }

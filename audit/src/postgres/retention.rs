@@ -59,8 +59,8 @@ pub async fn create_partition(conn: &mut PgConnection, month: DateTime<Utc>) -> 
 /// [`Error::Unsealed`] if the log is in use and one of the months holds records that are not sealed yet: then nothing was
 /// dropped. Otherwise as [`create_partition`].
 pub async fn drop_partitions_before(conn: &mut PgConnection, moment: DateTime<Utc>) -> Result<Vec<Pruned>> {
-    let months: Vec<(DateTime<Utc>, DateTime<Utc>, Option<i64>, i64)> =
-        sqlx::query_as("SELECT from_at, until_at, records, unsealed FROM audit_drop_partitions($1)")
+    let months: Vec<(DateTime<Utc>, DateTime<Utc>, i64, i64)> =
+        sqlx::query_as("SELECT from_at, until_at, coalesce(records, 0), unsealed FROM audit_drop_partitions($1)")
             .bind(moment)
             .fetch_all(conn)
             .await?;
@@ -68,6 +68,5 @@ pub async fn drop_partitions_before(conn: &mut PgConnection, moment: DateTime<Ut
     if unsealed > 0 {
         return Err(Error::Unsealed { records: unsealed });
     }
-    let pruned = |(from, until, records, _)| Pruned { from, until, records: Option::unwrap_or_default(records) };
-    Ok(months.into_iter().map(pruned).collect())
+    Ok(months.into_iter().map(|(from, until, records, _)| Pruned { from, until, records }).collect())
 }
