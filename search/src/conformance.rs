@@ -2,6 +2,7 @@
 //!
 //! Implement [`Harness`] in a test and write `stoa_search::conformance!(MyHarness::new().await);`.
 
+mod asking;
 mod compaction;
 
 use std::collections::BTreeSet;
@@ -80,6 +81,14 @@ macro_rules! __laws {
             a_compaction_that_is_not_committed_changes_nothing
             a_writer_compacts_on_the_way
             a_large_batch_is_like_many_small_ones
+            a_quotation_finds_words_as_they_stand
+            a_quotation_is_looked_for_within_bounds
+            a_typo_is_forgiven
+            what_others_wrote_is_not_suggested
+            synonyms_are_found_too
+            the_last_word_is_completed
+            an_explanation_adds_up
+            a_time_limit_ends_a_ranking
         }
     };
 }
@@ -105,6 +114,11 @@ macro_rules! conformance {
     };
 }
 
+pub use asking::{
+    a_quotation_finds_words_as_they_stand, a_quotation_is_looked_for_within_bounds, a_time_limit_ends_a_ranking,
+    a_typo_is_forgiven, an_explanation_adds_up, synonyms_are_found_too, the_last_word_is_completed,
+    what_others_wrote_is_not_suggested,
+};
 pub use compaction::{
     a_compaction_changes_no_answer, a_compaction_that_is_not_committed_changes_nothing,
     a_large_batch_is_like_many_small_ones, a_new_audience_changes_nothing_else, a_snapshot_outlives_a_compaction,
@@ -526,7 +540,7 @@ pub async fn each_document_is_found_in_its_own_language<H: Harness>(harness: &H)
         ("c++", vec!["name"]),
         ("c", vec![]),
     ] {
-        let query = Query::text(text).mode(MatchMode::All);
+        let query = Query::text(text).mode(MatchMode::All).typos(false);
         assert_eq!(find(&search, &mut tx, &query, &crew()).await, expected, "{text}");
     }
 }

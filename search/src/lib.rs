@@ -19,8 +19,12 @@ mod search;
 mod segment;
 mod source;
 mod store;
+mod suggest;
+mod synonyms;
 mod tally;
 mod terms;
+mod typo;
+mod words;
 
 pub mod memory;
 #[cfg(feature = "postgres")]
@@ -45,7 +49,7 @@ pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 pub use query::{MAX_PAGE, MAX_QUERY, MAX_WORDS, MatchMode, Query};
-pub use results::{Hit, Results};
+pub use results::{Explanation, Hit, Part, Results, Timings};
 pub use search::Search;
 pub use segment::Key;
 pub use segment::page::Page;
@@ -56,4 +60,5 @@ pub use store::{
     Change, DocId, Indexed, LogRow, MAX_EXCERPT, MAX_EXTRA, MAX_TEXT, MAX_TITLE, MAX_URL, Publication, SegmentRow,
     Snapshot, Store, Totals,
 };
+pub use synonyms::Synonyms;
 pub use terms::Terms;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::audience::Audience;
 use crate::bm25::{Frequency, Length, Scorer, Statistics, Weights};
 use crate::error::{Error, Result};
-use crate::query::{Criteria, Query, Words};
+use crate::query::Query;
 use crate::segment::Key;
 use crate::segment::head::Head;
 use crate::segment::page;
@@ -14,6 +14,7 @@ use crate::segment::set::{self, Set};
 use crate::store::{DocId, LogRow, SegmentRow, Snapshot, Totals};
 use crate::tally::{Fresh, Tally};
 use crate::terms::TermsRef;
+use crate::words::{Criteria, MAX_SLOTS, Words};
 
 /// So many documents are scored at a time, in words of a bitmap: few enough that what is known of them stays in the nearest cache.
 const WINDOW: usize = 64;
@@ -22,15 +23,15 @@ const WINDOW: usize = 64;
 pub(crate) struct Lookup {
     /// The keys of its words, then those of its audience.
     pub(crate) keys: Vec<Key>,
-    /// For each key of words, the words it stands for.
-    words: Vec<u32>,
+    /// For each key of words, the slots it stands for.
+    words: Vec<u64>,
     /// Whether the audience sees everything.
     is_everything: bool,
 }
 
 impl Lookup {
     pub(crate) fn of(words: &mut Words, audience: &Audience) -> Self {
-        let (mut keys, words): (Vec<Key>, Vec<u32>) = words.keys().into_iter().unzip();
+        let (mut keys, words): (Vec<Key>, Vec<u64>) = words.keys().into_iter().unzip();
         keys.extend(audience.as_tags().into_iter().flatten().map(Key::of_tag));
         Self { keys, words, is_everything: audience.as_tags().is_none() }
     }
@@ -59,15 +60,15 @@ pub(crate) fn rank(
     for segment in &segments {
         segment.count(&mut statistics.holding);
     }
+    words.even_out(&mut statistics.holding);
     let weights = match &query.after {
         Some(cursor) => cursor.weights.clone(),
-        None => Weights::of(&statistics, words.repeats()),
+        None => Weights::of(&statistics, words.factors()),
     };
     let scorer = weights.scorer(query.title_weight);
     fresh.offer(words, &scorer, tally);
-    let criteria = words.criteria();
     for segment in &segments {
-        segment.offer(words.len(), &criteria, &scorer, tally);
+        segment.offer(words.len(), words.criteria(), &scorer, tally);
     }
     Ok(weights)
 }
@@ -129,8 +130,8 @@ struct Reader<'a> {
 
 /// The documents that hold a term.
 struct List<'a> {
-    /// The words of the query that the term stands for.
-    words: u32,
+    /// The slots of the query that the term stands for.
+    words: u64,
     documents: Documents,
     /// For each document the frequency and the length.
     payload: &'a [[u8; 2]],
@@ -203,15 +204,19 @@ impl<'a> Reader<'a> {
         let surfaces: Vec<usize> = self.head.surfaces.iter().map(|surface| tally.surface(surface)).collect();
         let mut by_word: Vec<(usize, &List<'_>)> = Vec::new();
         for list in &self.lists {
-            by_word.extend((0..32).filter(|word| list.words >> word & 1 == 1).map(|word| (word, list)));
+            by_word.extend((0..MAX_SLOTS).filter(|word| list.words >> word & 1 == 1).map(|word| (word, list)));
         }
         by_word.sort_by_key(|(word, _)| *word);
         let mut scores = vec![0_f32; 64 * WINDOW];
-        let mut held = vec![0_u32; 64 * WINDOW];
+        let mut held = vec![0_u64; 64 * WINDOW];
+        let mut seen = 0;
         // The latest first: among equals it is the better one, and those after it are turned down at a glance.
         for (window, visible) in self.visible.chunks(WINDOW).enumerate().rev() {
             if visible.iter().all(|word| *word == 0) {
                 continue;
+            }
+            if tally.is_late() {
+                break;
             }
             let mut touched = [0; WINDOW];
             for (word, list) in &by_word {
@@ -233,15 +238,17 @@ impl<'a> Reader<'a> {
                     #[expect(clippy::cast_possible_truncation, reason = "a document of the segment")]
                     let document = (window * 64 * WINDOW + at) as u32;
                     let surface = surfaces[self.head.surface(document)];
-                    tally.offer(surface, criteria.judge(held), score, || self.head.id(document));
+                    seen |= held;
+                    tally.offer(surface, held, criteria.judge(held), score, || self.head.id(document));
                 }
             }
         }
+        tally.seen |= seen;
     }
 }
 
 impl<'a> List<'a> {
-    fn of(words: u32, value: &'a [u8], documents: u32) -> Result<Self> {
+    fn of(words: u64, value: &'a [u8], documents: u32) -> Result<Self> {
         let (set, payload) = Set::with_payload::<2>(value, documents)?;
         let documents = if set.is_dense() {
             let mut bits = vec![0; set::words(documents)];

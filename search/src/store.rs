@@ -94,6 +94,25 @@ pub trait Store: Send + Sync + 'static {
         ids: &[DocId],
     ) -> impl Future<Output = Result<Vec<(DocId, Document)>>> + Send;
 
+    /// Returns a document with all of its text, if it exists and `audience` may see it.
+    fn find(
+        &self,
+        conn: &mut Self::Connection,
+        audience: &Audience,
+        surface: &Surface,
+        entity_id: &EntityId,
+    ) -> impl Future<Output = Result<Option<Document>>> + Send;
+
+    /// Returns pages of all segments that may hold keys from `from` on and below `to`, at most `limit`: the single ones first, the
+    /// largest of them before the others and without their blocks.
+    fn vocabulary(
+        &self,
+        conn: &mut Self::Connection,
+        from: &[u8],
+        to: &[u8],
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Page>>> + Send;
+
     /// Shows every document of the snapshot to `each`, in any order, in one statement.
     fn scan(
         &self,
