@@ -9,15 +9,16 @@ use crate::bm25::Weights;
 use crate::error::{Error, Result};
 use crate::language::Language;
 use crate::query::MatchMode;
+use crate::query::typo::MAX_CORRECTIONS;
+use crate::query::words::{Correction, MAX_SLOTS};
+use crate::rank::recency::Day;
 use crate::store::DocId;
-use crate::typo::MAX_CORRECTIONS;
-use crate::words::{Correction, MAX_SLOTS};
 
 const VERSION: u8 = 1;
 
 /// Where a page ended: an opaque text for the link to the next one.
 ///
-/// It freezes what the query ranks by (the weight of every word, the average length, the match mode, the corrections), so that documents others
+/// It freezes what the query ranks by (the weight of every word, the average length, the match mode, the day, the corrections), so that documents others
 /// write between two pages move no other document: each match that stays unchanged appears exactly once. It says nothing about
 /// who is asking; the audience comes with every call. A checksum finds damage; it is no protection against forgery, and needs to
 /// be none: a forged cursor only changes the order of what its caller may see anyway. It is not encrypted either: whoever holds
@@ -29,6 +30,8 @@ pub struct Cursor {
     /// What stands for words that nobody wrote as they were typed.
     pub(crate) corrections: Vec<Correction>,
     pub(crate) weights: Weights,
+    /// By which day recent documents were boosted.
+    pub(crate) today: Day,
     pub(crate) last: Position,
 }
 
@@ -65,6 +68,7 @@ impl fmt::Display for Cursor {
         bytes.extend(self.fingerprint.to_le_bytes());
         bytes.extend(self.last.score.to_le_bytes());
         bytes.extend(self.last.doc_id.0.to_le_bytes());
+        bytes.extend(self.today.to_le_bytes());
         bytes.extend(self.weights.average_length.to_le_bytes());
         #[expect(clippy::cast_possible_truncation, reason = "there are at most MAX_CORRECTIONS")]
         bytes.push(self.corrections.len() as u8);
@@ -97,6 +101,7 @@ fn parse(text: &str) -> Option<Cursor> {
     let (fingerprint, rest) = rest.split_first_chunk()?;
     let (score, rest) = rest.split_first_chunk()?;
     let (doc_id, rest) = rest.split_first_chunk()?;
+    let (today, rest) = rest.split_first_chunk()?;
     let (average_length, rest) = number(rest)?;
     let (corrections, rest) = corrections(rest)?;
     let (words, []) = rest.as_chunks::<4>() else { return None };
@@ -106,6 +111,7 @@ fn parse(text: &str) -> Option<Cursor> {
         mode: if *mode == 1 { MatchMode::All } else { MatchMode::Any },
         corrections,
         weights: Weights { words, average_length },
+        today: Day::from_le_bytes(*today),
         last: Position { score: f32::from_le_bytes(*score), doc_id: DocId(i64::from_le_bytes(*doc_id)) },
     };
     // What passes the checksum may still be made up: scores must stay numbers.
@@ -136,7 +142,7 @@ fn number(bytes: &[u8]) -> Option<(f32, &[u8])> {
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     // Nothing longer than the longest cursor there is is worth decoding.
-    if text.len() > 2 * (27 + MAX_CORRECTIONS * (4 + MAX_WORD) + 4 * MAX_SLOTS) {
+    if text.len() > 2 * (29 + MAX_CORRECTIONS * (4 + MAX_WORD) + 4 * MAX_SLOTS) {
         return None;
     }
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
@@ -157,6 +163,7 @@ mod tests {
                 words / 8
             ],
             weights: Weights { words: vec![1.5; words], average_length: 80.25 },
+            today: 20_000,
             last: Position { score: 3.25, doc_id: DocId(i64::MAX) },
         }
     }

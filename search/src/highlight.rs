@@ -5,8 +5,8 @@ use std::ops::{ControlFlow, Range};
 use crate::analyzer;
 use crate::language::Language;
 
+use crate::query::words::Words;
 use crate::store::MAX_EXCERPT;
-use crate::words::Words;
 
 /// How long a snippet is, in bytes; it ends at the nearest character below.
 const SNIPPET: usize = 240;

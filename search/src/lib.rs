@@ -19,12 +19,7 @@ mod search;
 mod segment;
 mod source;
 mod store;
-mod suggest;
-mod synonyms;
-mod tally;
 mod terms;
-mod typo;
-mod words;
 
 pub mod memory;
 #[cfg(feature = "postgres")]
@@ -48,6 +43,7 @@ pub use load::Load;
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
+pub use query::synonyms::Synonyms;
 pub use query::{MAX_PAGE, MAX_QUERY, MAX_WORDS, MatchMode, Query};
 pub use results::{Explanation, Hit, Part, Results, Timings};
 pub use search::Search;
@@ -60,5 +56,4 @@ pub use store::{
     Change, DocId, Indexed, LogRow, MAX_EXCERPT, MAX_EXTRA, MAX_TEXT, MAX_TITLE, MAX_URL, Publication, SegmentRow,
     Snapshot, Store, Totals,
 };
-pub use synonyms::Synonyms;
 pub use terms::Terms;

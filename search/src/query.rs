@@ -1,12 +1,20 @@
 //! What is asked for.
 
+pub(crate) mod suggest;
+pub(crate) mod synonyms;
+pub(crate) mod typo;
+pub(crate) mod words;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
+
 use crate::cursor::Cursor;
 use crate::id::Surface;
-use crate::synonyms::Synonyms;
+use crate::query::synonyms::Synonyms;
+use crate::rank::recency::{self, Boost, Day};
 
 /// The longest text of a query, in bytes.
 pub const MAX_QUERY: usize = 4096;
@@ -32,6 +40,8 @@ pub struct Query {
     pub(crate) surfaces: BTreeSet<Surface>,
     pub(crate) mode: MatchMode,
     pub(crate) title_weight: f32,
+    /// In days.
+    pub(crate) half_life: Option<Day>,
     pub(crate) typos: bool,
     pub(crate) synonyms: Option<Arc<Synonyms>>,
     pub(crate) time_limit: Option<Duration>,
@@ -59,6 +69,7 @@ impl Query {
             surfaces: BTreeSet::new(),
             mode: MatchMode::default(),
             title_weight: 2.5,
+            half_life: None,
             typos: true,
             synonyms: None,
             time_limit: None,
@@ -86,6 +97,20 @@ impl Query {
     pub fn title_weight(mut self, weight: f32) -> Self {
         self.title_weight = if weight.is_nan() { 1.0 } else { weight.clamp(0.0, 100.0) };
         self
+    }
+
+    /// Lets recent documents count more: one of today (or later) twice, one that is a half-life old one and a half times, and so on
+    /// down to once, by whole days in UTC; a document of no [moment](crate::Document::recency) counts once.
+    #[must_use]
+    pub fn boost_recency(mut self, half_life: Duration) -> Self {
+        self.half_life = Some(recency::half_life(half_life));
+        self
+    }
+
+    /// The boost of this query; a later page keeps the day of the first.
+    pub(crate) fn boost(&self) -> Option<Boost> {
+        let now = self.after.as_ref().map_or_else(|| recency::day(Utc::now()), |cursor| cursor.today);
+        self.half_life.map(|half_life| Boost::new(now, half_life))
     }
 
     /// Sets whether a word that occurs nowhere the caller may see stands for the words that look like it: one edit for four to
@@ -134,6 +159,7 @@ impl Query {
     pub(crate) fn fingerprint(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&[self.mode as u8, u8::from(self.typos)]);
+        hasher.update(&self.half_life.unwrap_or_default().to_le_bytes());
         hasher.update(&self.title_weight.to_bits().to_le_bytes());
         for part in self.surfaces.iter().map(Surface::as_str).chain([self.text.as_str()]) {
             hasher.update(&(part.len() as u64).to_le_bytes());
@@ -160,6 +186,8 @@ mod tests {
             Query::text("a b"),
             query.clone().mode(MatchMode::All),
             query.clone().title_weight(1.0),
+            query.clone().boost_recency(Duration::from_hours(48)),
+            query.clone().typos(false),
         ] {
             assert_ne!(query.fingerprint(), other.fingerprint());
         }

@@ -9,7 +9,7 @@ use crate::cursor::Cursor;
 use crate::highlight::Highlighted;
 use crate::id::{EntityId, Surface};
 use crate::query::MatchMode;
-use crate::words::Correction;
+use crate::query::words::Correction;
 
 /// A page of hits and what there is besides. All of it covers only what the audience may see.
 #[derive(Clone, Debug, Default)]
@@ -77,8 +77,10 @@ pub struct Hit {
 pub struct Explanation {
     /// Whether the query finds it.
     pub is_match: bool,
-    /// Its score: what the parts add up to.
+    /// Its score: what the parts add up to, times the boost.
     pub score: f32,
+    /// How much it counts more for being recent; 1 if the query does not ask for that.
+    pub boost: f32,
     /// One for each word of the query, and one for each synonym or correction of it.
     pub parts: Vec<Part>,
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
+
 use crate::audience::Audience;
 use crate::bm25::Weights;
 use crate::cache::Cache;
@@ -14,18 +16,19 @@ use crate::error::{Error, Result};
 use crate::highlight::Highlighted;
 use crate::id::{EntityId, Surface, Tag};
 use crate::load::Load;
+use crate::query::suggest;
+use crate::query::typo::{self, Vocabulary};
+use crate::query::words::{self, Correction, Words};
 use crate::query::{MAX_QUERY, MatchMode, Query};
+use crate::rank::recency;
+use crate::rank::tally::Tally;
 use crate::rank::{self, Lookup};
 use crate::results::{Explanation, Hit, Part, Results, Timings};
 use crate::source::Source;
 use crate::store::{Indexed, MAX_EXCERPT, Snapshot, Store};
-use crate::suggest;
-use crate::tally::Tally;
 use crate::terms::{Terms, TermsRef};
-use crate::typo::{self, Vocabulary};
-use crate::words::{self, Correction, Words};
 #[cfg(feature = "conformance")]
-use crate::{bm25::Statistics, store::Totals, tally::Fresh};
+use crate::{bm25::Statistics, rank::tally::Fresh, store::Totals};
 
 /// So many of the best are looked through for a page of a query with quotations.
 const CANDIDATES: usize = 500;
@@ -204,7 +207,7 @@ impl<S: Store> Search<S> {
         if words.len() == 0 {
             return Ok(nothing(query, words.ignored));
         }
-        let (lookup, snapshot) = self.read(conn, audience, &mut words).await?;
+        let (lookup, snapshot) = self.read(conn, query, audience, &mut words).await?;
         let mut tally = tally(query, &words);
         let mut weights = rank::rank(query, &mut words, &lookup, &snapshot, &mut tally)?;
         let mut corrections = query.after.as_ref().map_or_else(Vec::new, |cursor| cursor.corrections.clone());
@@ -212,7 +215,7 @@ impl<S: Store> Search<S> {
             corrections = self.corrections(conn, query, audience, &words, tally.seen, &snapshot).await?;
             if !corrections.is_empty() {
                 words = Words::with(query, &corrections)?;
-                let (lookup, snapshot) = self.read(conn, audience, &mut words).await?;
+                let (lookup, snapshot) = self.read(conn, query, audience, &mut words).await?;
                 tally = self::tally(query, &words);
                 weights = rank::rank(query, &mut words, &lookup, &snapshot, &mut tally)?;
             }
@@ -226,10 +229,11 @@ impl<S: Store> Search<S> {
     async fn read(
         &self,
         conn: &mut S::Connection,
+        query: &Query,
         audience: &Audience,
         words: &mut Words,
     ) -> Result<(Lookup, Snapshot)> {
-        let mut lookup = Lookup::of(words, audience);
+        let mut lookup = Lookup::of(query, words, audience);
         let known = self.cache.as_ref().map(|cache| (cache, cache.look_up(&mut lookup.keys)));
         let mut snapshot = self.store.snapshot(conn, audience, &lookup.keys).await?;
         if let Some((cache, known)) = known {
@@ -256,7 +260,7 @@ impl<S: Store> Search<S> {
         }
         let any = query.clone().mode(MatchMode::Any);
         let mut words = Words::with(&any, &candidates)?;
-        let (lookup, snapshot) = self.read(conn, audience, &mut words).await?;
+        let (lookup, snapshot) = self.read(conn, &any, audience, &mut words).await?;
         let mut tally = Tally::counting_slots(&any);
         rank::rank(&any, &mut words, &lookup, &snapshot, &mut tally)?;
         let slots = tally.into_slots();
@@ -287,14 +291,14 @@ impl<S: Store> Search<S> {
         let query = Query::text(text).mode(MatchMode::All).typos(false);
         let mut words = Words::of(&query)?;
         let Some(place) = words.place(&prefix.word) else { return Ok(Vec::new()) };
-        let (_, snapshot) = self.read(conn, audience, &mut words).await?;
+        let (_, snapshot) = self.read(conn, &query, audience, &mut words).await?;
         let namespaces = snapshot.segments.iter().map(|segment| segment.namespaces);
         let vocabulary = Vocabulary::of(namespaces, &snapshot.log);
         let room = words::MAX_SLOTS - words.slots();
         let candidates = prefix.candidates(&self.store, conn, place, &vocabulary, room).await?;
         drop(snapshot);
         let mut words = Words::with(&query, &candidates)?;
-        let (lookup, snapshot) = self.read(conn, audience, &mut words).await?;
+        let (lookup, snapshot) = self.read(conn, &query, audience, &mut words).await?;
         let mut tally = Tally::counting_slots(&query);
         rank::rank(&query, &mut words, &lookup, &snapshot, &mut tally)?;
         drop(snapshot);
@@ -308,7 +312,8 @@ impl<S: Store> Search<S> {
         // Some may turn out to be another form of the word than what is being typed.
         found.truncate(2 * limit);
         let ids: Vec<_> = found.iter().map(|(_, _, best)| best.doc_id).collect();
-        let documents: BTreeMap<_, _> = self.store.documents(conn, audience, &ids).await?.into_iter().collect();
+        let mut documents: BTreeMap<_, _> = self.store.documents(conn, audience, &ids).await?.into_iter().collect();
+        documents.retain(|_, document| audience.sees(&document.audience));
         let mut suggestions = Vec::new();
         for (_, candidate, best) in found {
             let document = documents.get(&best.doc_id).filter(|document| document.language == candidate.language);
@@ -337,11 +342,12 @@ impl<S: Store> Search<S> {
         surface: &Surface,
         entity_id: &EntityId,
     ) -> Result<Option<Explanation>> {
-        let Some(document) = self.store.find(conn, audience, surface, entity_id).await? else { return Ok(None) };
+        let found = self.store.find(conn, audience, surface, entity_id).await?;
+        let Some(document) = found.filter(|document| audience.sees(&document.audience)) else { return Ok(None) };
         let results = self.search(conn, &query.clone().limit(1), audience).await?;
         let corrections = results.corrections;
         let mut words = Words::with(query, &corrections)?;
-        let (lookup, snapshot) = self.read(conn, audience, &mut words).await?;
+        let (lookup, snapshot) = self.read(conn, query, audience, &mut words).await?;
         let mut tally = tally(query, &words);
         let weights = rank::rank(query, &mut words, &lookup, &snapshot, &mut tally)?;
         let (terms, _) = Terms::of(&document.title, &document.body, document.language);
@@ -358,11 +364,14 @@ impl<S: Store> Search<S> {
             in_body: found[slot].is_in_body(),
             score: if found[slot].is_absent() { 0.0 } else { scorer.part(slot, found[slot], terms.length) },
         });
+        let day = document.recency.map_or(0, recency::day);
+        let boost = query.boost().map_or(1.0, |boost| boost.of(day));
         Ok(Some(Explanation {
+            boost,
             is_match: verdict.matches(results.mode)
                 && query.allows(surface)
                 && words.phrases_hold([&document.title, &document.body], document.language),
-            score: scorer.score(&found[..words.len()], terms.length),
+            score: boost * scorer.score(&found[..words.len()], terms.length),
             parts: parts.collect(),
         }))
     }
@@ -381,6 +390,7 @@ impl<S: Store> Search<S> {
         let mut failure = None;
         let mut count = |doc_id, document: Document| {
             let (terms, _) = Terms::of(&document.title, &document.body, document.language);
+            let terms = terms.dated(document.recency);
             totals.push(Totals { documents: 1, words: terms.words() });
             let found = (doc_id, document.surface.as_str(), audience.sees(&document.audience));
             let terms = TermsRef::parse(terms.as_bytes());
@@ -399,7 +409,7 @@ impl<S: Store> Search<S> {
         let weights = Weights::of(&statistics, words.factors());
         let weights = query.after.as_ref().map_or(weights, |cursor| cursor.weights.clone());
         let mut tally = tally(query, &words);
-        fresh.offer(&words, &weights.scorer(query.title_weight), &mut tally);
+        fresh.offer(&words, &weights.scorer(query.title_weight), query.boost().as_ref(), &mut tally);
         let corrections = query.after.as_ref().map_or_else(Vec::new, |cursor| cursor.corrections.clone());
         let ranked = Ranked { words, tally, weights, corrections, rank: Duration::ZERO };
         self.results(conn, query, audience, ranked).await
@@ -420,7 +430,7 @@ impl<S: Store> Search<S> {
         let is_late = tally.is_partial;
         let (page, mut has_more) = tally.page(mode);
         let has_phrases = words.has_phrases();
-        let mut hits = Vec::with_capacity(page.len().min(query.limit));
+        let mut hits: Vec<Hit> = Vec::with_capacity(page.len().min(query.limit));
         let (mut examined, mut read) = (0, 0);
         let mut corrected: Vec<Option<String>> = vec![None; corrections.len()];
         'page: for positions in page.chunks(if has_phrases { FETCHED } else { query.limit }) {
@@ -442,18 +452,20 @@ impl<S: Store> Search<S> {
             }
         }
         has_more |= examined < page.len();
-        if has_phrases {
-            if !has_more && query.after.is_none() {
-                total = hits.len() as u64;
-                counts.retain(|surface, _| !query.allows(surface));
-                hits.iter().for_each(|hit: &Hit| *counts.entry(hit.surface.clone()).or_default() += 1);
+        if has_phrases && !has_more && query.after.is_none() {
+            total = hits.len() as u64;
+            counts.retain(|surface, _| !query.allows(surface));
+            for hit in &hits {
+                *counts.entry(hit.surface.clone()).or_default() += 1;
             }
         }
         let did_you_mean = typo::corrected(&query.text, &words, corrections.iter().zip(&corrected));
         // After a ranking that was cut short nobody knows what comes next.
         let last = examined.checked_sub(1).map(|at| page[at]).filter(|_| has_more && !is_late);
         let fingerprint = query.fingerprint();
-        let next = last.map(|last| Cursor { fingerprint, mode, corrections: corrections.clone(), weights, last });
+        let today = query.after.as_ref().map_or_else(|| recency::day(Utc::now()), |cursor| cursor.today);
+        let next =
+            last.map(|last| Cursor { fingerprint, mode, corrections: corrections.clone(), weights, today, last });
         let is_short = hits.len() < query.limit;
         let timings = Timings { rank, fetch: started.elapsed() };
         Ok(Results {

@@ -284,6 +284,7 @@ impl Indexed {
         let (terms, cut_words) = Terms::of(&title, &body, document.language);
         let (url, dropped_url) = whole(document.url.as_deref(), MAX_URL);
         let (extra, dropped_extra) = whole(document.extra.as_deref(), MAX_EXTRA);
+        let recency = document.recency.map(within_years);
         let document = Document {
             surface: document.surface.clone(),
             entity_id: document.entity_id.clone(),
@@ -291,12 +292,15 @@ impl Indexed {
             body,
             language: document.language,
             audience: document.audience.clone(),
-            recency: document.recency.map(within_years),
+            recency,
             url,
             extra,
         };
         let cut_bytes = cut_of_title + cut_of_body;
-        (Self { document, terms }, UpsertReport { cut_bytes, cut_words, dropped_url, dropped_extra })
+        (
+            Self { document, terms: terms.dated(recency) },
+            UpsertReport { cut_bytes, cut_words, dropped_url, dropped_extra },
+        )
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
+
 use super::{Harness, crew, find, ids, post, search, tag, tags};
 use crate::{
     Audience, EntityId, Error, Language, MAX_QUERY, MatchMode, Query, Results, Search, Source, Store, Surface, Synonyms,
@@ -61,9 +63,7 @@ pub async fn a_quotation_finds_words_as_they_stand<H: Harness>(harness: &H) {
     let words = ["boat", "lake", "oar", "to"];
     let mut dice = Dice(7);
     let texts: Vec<(String, String)> = (0..60)
-        .map(|n| {
-            (format!("{n:02}"), (0..dice.below(7) + 1).map(|_| words[dice.below(4)]).collect::<Vec<_>>().join(" "))
-        })
+        .map(|n| (format!("{n:02}"), (0..=dice.below(6)).map(|_| words[dice.below(4)]).collect::<Vec<_>>().join(" ")))
         .collect();
     for half in [&texts[..30], &texts[30..]] {
         upsert(harness, &half.iter().map(|(id, text)| (id.as_str(), text.as_str())).collect::<Vec<_>>()).await;
@@ -308,4 +308,63 @@ pub async fn a_time_limit_ends_a_ranking<H: Harness>(harness: &H) {
     assert!(results.is_partial && results.next.is_none());
     let results = ask(harness, &Query::text("boat").time_limit(Duration::MAX), &crew()).await;
     assert_eq!((results.is_partial, results.total), (false, 2));
+}
+
+/// Of documents that match alike the recent ones come first, in the log and in segments, and whatever was written after the first page.
+pub async fn recent_documents_can_count_more<H: Harness>(harness: &H) {
+    let search = search(harness);
+    let day = |age: i64| Utc::now() - TimeDelta::days(age);
+    let mut conn = harness.source().acquire().await.unwrap();
+    for (id, age) in [("today", 0), ("old", 400), ("week", 7), ("coming", -30), ("ancient", 90_000)] {
+        search.upsert(&mut conn, &post(id, "boat").recency(day(age))).await.unwrap();
+    }
+    search.upsert(&mut conn, &post("none", "boat")).await.unwrap();
+    drop(conn);
+    for _ in 0..2 {
+        let query = Query::text("boat").boost_recency(Duration::from_hours(24 * 7));
+        let results = ask(harness, &query, &crew()).await;
+        assert_eq!(ids(&results), ["coming", "today", "week", "none", "ancient", "old"]);
+        let scores: Vec<f32> = results.hits.iter().map(|hit| hit.score / results.hits[5].score).collect();
+        assert!(
+            scores.iter().zip([2.0, 2.0, 1.5, 1.0, 1.0, 1.0]).all(|(score, expected)| (score - expected).abs() < 1e-6)
+        );
+        let mut conn = harness.source().acquire().await.unwrap();
+        assert_eq!(walk(&search, &mut conn, &query.clone().limit(2), &crew()).await, ids(&results));
+        let plain = search.search(&mut conn, &Query::text("boat"), &crew()).await.unwrap();
+        assert_eq!(ids(&plain), ["none", "ancient", "coming", "week", "old", "today"]);
+        assert!(
+            search
+                .set_audience(&mut conn, &Surface::FEED, &EntityId::new("old").unwrap(), [tag("crew")])
+                .await
+                .unwrap()
+        );
+        drop(conn);
+        compact(harness).await;
+    }
+}
+
+/// A search within a tag finds what carries that tag besides one of the caller's, and counts nothing else.
+pub async fn a_search_within_a_tag_is_narrower<H: Harness>(harness: &H) {
+    let search = search(harness);
+    let mut conn = harness.source().acquire().await.unwrap();
+    for (id, own) in [("1", &["crew", "rowing"][..]), ("2", &["crew"]), ("3", &["rowing"]), ("4", &["crew", "chess"])] {
+        search.upsert(&mut conn, &post(id, "boat").audience(own.iter().map(|own| tag(own)))).await.unwrap();
+    }
+    drop(conn);
+    for _ in 0..2 {
+        for (audience, expected) in [
+            (crew().within([tag("rowing")]), &["1"][..]),
+            (crew().within([tag("chess"), tag("rowing")]), &["4", "1"]),
+            (crew().within([]), &[]),
+            (crew().within([tag("nobody")]), &[]),
+            (tags(&[]).within([tag("rowing")]), &[]),
+            (Audience::everything().within([tag("rowing")]), &["3", "1"]),
+        ] {
+            let results = ask(harness, &Query::text("boat"), &audience).await;
+            assert_eq!((ids(&results), results.total), (expected.to_vec(), expected.len() as u64), "{audience:?}");
+            let mut conn = harness.source().acquire().await.unwrap();
+            assert_eq!(search.suggest(&mut conn, "boa", &audience, 5).await.unwrap().len(), expected.len().min(1));
+        }
+        compact(harness).await;
+    }
 }

@@ -7,10 +7,11 @@ use crate::bm25::{Frequency, Length, Scorer};
 use crate::cursor::Position;
 use crate::error::{Result, corrupt};
 use crate::id::Surface;
+use crate::query::words::{self, MAX_SLOTS, Verdict, Words};
 use crate::query::{MatchMode, Query};
+use crate::rank::recency::{Boost, Day};
 use crate::store::DocId;
 use crate::terms::TermsRef;
-use crate::words::{self, MAX_SLOTS, Verdict, Words};
 
 /// Counts visible matches and keeps the best of them.
 pub(crate) struct Tally<'a> {
@@ -199,6 +200,7 @@ struct Match {
     doc_id: DocId,
     surface: Surface,
     length: Length,
+    day: Day,
     held: u64,
     verdict: Verdict,
 }
@@ -223,18 +225,19 @@ impl Fresh {
         if is_visible && verdict != Verdict::NoMatch {
             let surface = corrupt("surface", Surface::new(surface))?;
             self.frequencies.extend(asked);
-            self.matches.push(Match { doc_id, surface, length: terms.length, held, verdict });
+            self.matches.push(Match { doc_id, surface, length: terms.length, day: terms.day, held, verdict });
         }
         Ok(())
     }
 
     /// Scores the matches.
-    pub(crate) fn offer(&self, words: &Words, scorer: &Scorer<'_>, tally: &mut Tally<'_>) {
+    pub(crate) fn offer(&self, words: &Words, scorer: &Scorer<'_>, boost: Option<&Boost>, tally: &mut Tally<'_>) {
         tally.seen |= self.seen;
         for (at, found) in self.matches.iter().enumerate() {
             let frequencies = &self.frequencies[at * words.len()..(at + 1) * words.len()];
             let surface = tally.surface(&found.surface);
             let score = scorer.score(frequencies, found.length);
+            let score = boost.map_or(score, |boost| score * boost.of(found.day));
             tally.offer(surface, found.held, found.verdict, score, || found.doc_id);
         }
     }

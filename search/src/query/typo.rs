@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::language::Language;
+use crate::query::words::{Correction, MAX_SLOTS, Words};
 use crate::segment::page::Entries;
 use crate::store::{LogRow, Store};
 use crate::terms::TermsRef;
-use crate::words::{Correction, MAX_SLOTS, Words};
 use crate::{analyzer, segment};
 
 /// How many corrections a query may have.
@@ -38,7 +38,7 @@ pub(crate) async fn candidates<S: Store>(
                 Some(())
             };
             for start in typed.starts() {
-                let range = vocabulary.range(language, start.encode_utf8(&mut [0; 4]));
+                let range = range(language, start.encode_utf8(&mut [0; 4]));
                 read(store, conn, range, MAX_PAGES, |term, _| {
                     look(term);
                 })
@@ -115,14 +115,6 @@ impl<'a> Vocabulary<'a> {
         &self.languages
     }
 
-    /// The keys of the terms that begin like this: from the first on, up to the second.
-    pub(crate) fn range(&self, language: Language, start: &str) -> (Vec<u8>, Vec<u8>) {
-        let from = segment::term_key(language.byte(), start.as_bytes());
-        // No term holds the byte 0xff.
-        let to = [&from[..], &[0xff]].concat();
-        (from, to)
-    }
-
     /// Calls `each` with the terms of the log in a language.
     pub(crate) fn of_log(&self, language: Language, mut each: impl FnMut(&[u8])) -> Result<()> {
         for terms in self.log.iter().filter_map(|row| row.terms.as_deref()) {
@@ -136,6 +128,14 @@ impl<'a> Vocabulary<'a> {
         }
         Ok(())
     }
+}
+
+/// The keys of the terms that begin like this: from the first on, up to the second.
+pub(crate) fn range(language: Language, start: &str) -> (Vec<u8>, Vec<u8>) {
+    let from = segment::term_key(language.byte(), start.as_bytes());
+    // No term holds the byte 0xff.
+    let to = [&from[..], &[0xff]].concat();
+    (from, to)
 }
 
 /// Calls `each` with the terms of the segments whose keys lie in a range, and with a number that is higher the more documents hold

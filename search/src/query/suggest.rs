@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::analyzer::{self, Kind};
 use crate::error::Result;
 use crate::language::Language;
+use crate::query::typo::{self, Vocabulary};
+use crate::query::words::Correction;
 use crate::store::Store;
-use crate::typo::{self, Vocabulary};
-use crate::words::Correction;
 
 /// How many pages of the segments are read for it in a language.
 const MAX_PAGES: u32 = 64;
@@ -54,7 +54,7 @@ impl Prefix {
                     *sum = sum.saturating_add(size);
                 }
             };
-            let range = vocabulary.range(language, &self.term);
+            let range = typo::range(language, &self.term);
             typo::read(store, conn, range, MAX_PAGES, &mut note).await?;
             vocabulary.of_log(language, |term| {
                 if term.starts_with(self.term.as_bytes()) {
