@@ -188,7 +188,7 @@ fn list<'q>(
         .bind(i64::from(limit))
 }
 
-/// One record with rows in other tables: personal data, as most records of people have, and a key. A third of the time of a batch of one.
+/// One record with rows in other tables: personal data, as most records of people have, and a key: in place of a batch of one.
 macro_rules! compound {
     ($claimed:literal, $condition:literal, $source:literal) => {
         concat!(
