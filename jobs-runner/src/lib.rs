@@ -13,6 +13,8 @@ mod job;
 mod name;
 mod page;
 mod record;
+#[cfg(feature = "cron")]
+mod schedule;
 
 mod error;
 mod source;
@@ -39,6 +41,8 @@ pub use page::{Page, PageRequest};
 pub use postgres::Postgres;
 pub use record::{AttemptError, DeadReason, Filter, JobId, JobRecord, State};
 pub use runner::{Runner, Tally};
+#[cfg(feature = "cron")]
+pub use schedule::Schedule;
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
