@@ -4,6 +4,12 @@ mod jobs;
 mod runner;
 mod worker;
 
+#[cfg(feature = "cron")]
+mod cron;
+mod periodic;
+#[cfg(feature = "cron")]
+mod ticker;
+
 mod flight;
 mod hunger;
 
@@ -15,6 +21,7 @@ mod page;
 mod record;
 #[cfg(feature = "cron")]
 mod schedule;
+mod timetable;
 
 mod error;
 mod source;
@@ -30,13 +37,16 @@ pub mod sqlite;
 pub mod conformance;
 
 pub use backoff::Backoff;
+#[cfg(feature = "cron")]
+pub use cron::{Cron, Missed};
 pub use error::{Error, Result};
 pub use handler::{Cancellation, Context, Failure, Handler};
 pub use job::{EnqueueOptions, Job};
 pub use jobs::Jobs;
 pub use memory::Memory;
-pub use name::{Kind, Queue};
+pub use name::{Kind, Name, Queue};
 pub use page::{Page, PageRequest};
+pub use periodic::{Batch, Lead};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 pub use record::{AttemptError, DeadReason, Filter, JobId, JobRecord, State};
@@ -50,3 +60,4 @@ pub use store::{
     Cancelled, Claim, ClaimRequest, Claimed, Due, Enqueued, NewJob, Orphans, Outcome, Report, Reported, Rescued,
     Signal, Since, Store, Token, Turned, Unique, WorkerId,
 };
+pub use timetable::{CronEntry, CronRecord, Settlement, Timetable};

