@@ -1,13 +1,19 @@
 //! Jobs that are enqueued by the clock.
 
+mod schedule;
+mod ticker;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub use schedule::Schedule;
+pub(crate) use ticker::Ticker;
+
 use crate::job::Keys;
-use crate::{CronEntry, EnqueueOptions, Error, Job, Kind, Name, NewJob, Queue, Result, Schedule};
+use crate::{CronEntry, EnqueueOptions, Error, Job, Kind, Name, NewJob, Queue, Result};
 
 /// No runner enqueues more jobs at once for one entry.
 const MAX_CATCH_UP: usize = 1000;

@@ -7,8 +7,6 @@ mod worker;
 #[cfg(feature = "cron")]
 mod cron;
 mod periodic;
-#[cfg(feature = "cron")]
-mod ticker;
 
 mod flight;
 mod hunger;
@@ -19,8 +17,6 @@ mod job;
 mod name;
 mod page;
 mod record;
-#[cfg(feature = "cron")]
-mod schedule;
 mod timetable;
 
 mod error;
@@ -38,7 +34,7 @@ pub mod conformance;
 
 pub use backoff::Backoff;
 #[cfg(feature = "cron")]
-pub use cron::{Cron, Missed};
+pub use cron::{Cron, Missed, Schedule};
 pub use error::{Error, Result};
 pub use handler::{Cancellation, Context, Failure, Handler};
 pub use job::{EnqueueOptions, Job};
@@ -51,8 +47,6 @@ pub use periodic::{Batch, Lead};
 pub use postgres::Postgres;
 pub use record::{AttemptError, DeadReason, Filter, JobId, JobRecord, State};
 pub use runner::{Runner, Tally};
-#[cfg(feature = "cron")]
-pub use schedule::Schedule;
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;

@@ -261,7 +261,7 @@ impl Store for Memory {
     }
 
     async fn timetable(&self, conn: &mut Connection) -> Result<Timetable> {
-        cron::timetable(conn).await
+        cron::timetable(conn)
     }
 
     async fn settle(&self, conn: &mut Connection, settlements: &[Settlement<'_>]) -> Result<Vec<bool>> {
@@ -281,7 +281,7 @@ impl Store for Memory {
     }
 
     async fn leads(&self, conn: &mut Connection, name: &Name, token: Token) -> Result<bool> {
-        leader::leads(conn, name, token).await
+        leader::leads(conn, name, token)
     }
 
     async fn ran(&self, conn: &mut Connection, name: &Name, token: Token, began_at: DateTime<Utc>) -> Result<bool> {

@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep};
 
 #[cfg(feature = "cron")]
 use crate::Cron;
+#[cfg(feature = "cron")]
+use crate::cron::Ticker;
 use crate::handler::{Failed, Verdict};
 use crate::periodic::{Leader, Periodic};
 use crate::store::MAX_DURATION;
-#[cfg(feature = "cron")]
-use crate::ticker::Ticker;
 use crate::worker::Worker;
 use crate::{
     Backoff, Batch, Cancellation, Context, Error, Failure, Handler, Jobs, Kind, Name, Queue, Result, Source, Store,

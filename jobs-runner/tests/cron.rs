@@ -6,8 +6,10 @@ use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Timelike, Utc, Weekda
 use chrono_tz::Tz;
 use stoa_jobs_runner::{Error, Schedule};
 
+type IsDue = fn(NaiveDateTime) -> bool;
+
 /// Expressions, and what they mean, written down once more.
-const EXPRESSIONS: &[(&str, fn(NaiveDateTime) -> bool)] = &[
+const EXPRESSIONS: &[(&str, IsDue)] = &[
     ("* * * * *", |_| true),
     ("*/15 * * * *", |at| at.minute().is_multiple_of(15)),
     ("30 2 * * *", |at| (at.hour(), at.minute()) == (2, 30)),
@@ -40,7 +42,7 @@ const ZONES: &[&str] = &[
 
 /// Whatever the hands pass over for the first time is due: they jump forward, and they stand still until a time that is repeated
 /// has caught up.
-fn watch(zone: Tz, from: DateTime<Utc>, until: DateTime<Utc>, is_due: fn(NaiveDateTime) -> bool) -> Vec<DateTime<Utc>> {
+fn watch(zone: Tz, from: DateTime<Utc>, until: DateTime<Utc>, is_due: IsDue) -> Vec<DateTime<Utc>> {
     const MINUTE: TimeDelta = TimeDelta::minutes(1);
     let local = |moment: DateTime<Utc>| moment.with_timezone(&zone).naive_local();
     let (mut moment, mut shown, mut due) = (from, local(from), Vec::new());

@@ -40,7 +40,8 @@ where
                 let (began, done) = (began.clone(), done.clone());
                 async move {
                     began.send((batch.token(), batch.began_at(), batch.last_began_at()))?;
-                    Ok(done.notified().await)
+                    done.notified().await;
+                    Ok(())
                 }
             });
         tokio::spawn(async move { runner.run_until(std::future::pending()).await })

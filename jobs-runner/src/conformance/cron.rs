@@ -10,7 +10,7 @@ use tokio::sync::Barrier;
 
 use super::queue::Conn;
 use super::{HOUR, Harness};
-use crate::ticker::Ticker;
+use crate::cron::Ticker;
 use crate::{
     Context, Cron, CronEntry, CronRecord, EnqueueOptions, Error, Failure, Filter, Handler, Job, Jobs, Kind, Missed,
     Name, PageRequest, Result, Runner, Schedule, Settlement, Source, Store,

@@ -21,7 +21,7 @@ pub(super) async fn post(conn: &mut Connection, entries: &[CronEntry<'_>]) -> Re
     .await
 }
 
-pub(super) async fn timetable(conn: &mut Connection) -> Result<Timetable> {
+pub(super) fn timetable(conn: &mut Connection) -> Result<Timetable> {
     let now = conn.database.now();
     conn.read(|rows| Ok(Timetable { now, entries: rows.crons.values().cloned().collect() }))
 }

@@ -39,7 +39,7 @@ pub(super) async fn renew(conn: &mut Connection, name: &Name, token: Token, leas
     .await
 }
 
-pub(super) async fn leads(conn: &mut Connection, name: &Name, token: Token) -> Result<bool> {
+pub(super) fn leads(conn: &mut Connection, name: &Name, token: Token) -> Result<bool> {
     conn.read(|rows| Ok(rows.leaders.get(name).is_some_and(|leader| leader.token == Some(token))))
 }
 
