@@ -78,6 +78,24 @@ enum Operation {
     Pause {
         queue: usize,
     },
+    Resume {
+        queue: usize,
+    },
+    Clock(Clock),
+    Find {
+        job: prop::sample::Index,
+    },
+    List {
+        queue: Option<usize>,
+        state: Option<usize>,
+        before: Option<prop::sample::Index>,
+        limit: u32,
+    },
+}
+
+/// What concerns the timetable, and who leads.
+#[derive(Clone, Debug)]
+enum Clock {
     Post {
         entries: [Option<usize>; 3],
     },
@@ -111,18 +129,6 @@ enum Operation {
     Resign {
         name: usize,
         who: usize,
-    },
-    Resume {
-        queue: usize,
-    },
-    Find {
-        job: prop::sample::Index,
-    },
-    List {
-        queue: Option<usize>,
-        state: Option<usize>,
-        before: Option<prop::sample::Index>,
-        limit: u32,
     },
 }
 
@@ -208,18 +214,24 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(queue, state)| Operation::Retry { queue, state }),
         1 => queue.clone().prop_map(|queue| Operation::Pause { queue }),
         2 => queue.clone().prop_map(|queue| Operation::Resume { queue }),
-        1 => prop::array::uniform3(prop::option::of(0..2_usize)).prop_map(|entries| Operation::Post { entries }),
-        2 => (prop::array::uniform3(0..2_usize), prop::array::uniform3(any::<bool>()), any::<bool>())
-            .prop_map(|(says, is_current, fires)| Operation::Settle { says, is_current, fires }),
-        1 => (0..3_usize).prop_map(|name| Operation::Withdraw { name }),
-        2 => (0..3_usize, 0..3_usize, time()).prop_map(|(name, who, lease)| Operation::Take { name, who, lease }),
-        1 => (0..3_usize, 0..3_usize, time()).prop_map(|(name, who, lease)| Operation::Renew { name, who, lease }),
-        1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Operation::Leads { name, who }),
-        1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Operation::Ran { name, who }),
-        1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Operation::Resign { name, who }),
+        10 => clock().prop_map(Operation::Clock),
         1 => index.clone().prop_map(|job| Operation::Find { job }),
         1 => (prop::option::of(queue), prop::option::of(0..STATES.len()), prop::option::of(index), 0..6_u32)
             .prop_map(|(queue, state, before, limit)| Operation::List { queue, state, before, limit }),
+    ]
+}
+
+fn clock() -> impl Strategy<Value = Clock> {
+    prop_oneof![
+        1 => prop::array::uniform3(prop::option::of(0..2_usize)).prop_map(|entries| Clock::Post { entries }),
+        2 => (prop::array::uniform3(0..2_usize), prop::array::uniform3(any::<bool>()), any::<bool>())
+            .prop_map(|(says, is_current, fires)| Clock::Settle { says, is_current, fires }),
+        1 => (0..3_usize).prop_map(|name| Clock::Withdraw { name }),
+        2 => (0..3_usize, 0..3_usize, time()).prop_map(|(name, who, lease)| Clock::Take { name, who, lease }),
+        1 => (0..3_usize, 0..3_usize, time()).prop_map(|(name, who, lease)| Clock::Renew { name, who, lease }),
+        1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Clock::Leads { name, who }),
+        1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Clock::Ran { name, who }),
+        1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Clock::Resign { name, who }),
     ]
 }
 
@@ -392,42 +404,7 @@ async fn answer<S: Store>(
         }
         Operation::Pause { queue } => format!("{:?}", store.pause(conn, &QUEUES[*queue]).await.unwrap()),
         Operation::Resume { queue } => format!("{:?}", store.resume(conn, &QUEUES[*queue]).await.unwrap()),
-        Operation::Post { entries } => {
-            let posted = entries.iter().enumerate().filter_map(|(name, says)| Some(entry(name, (*says)?)));
-            store.post(conn, &posted.collect::<Vec<_>>()).await.unwrap();
-            String::new()
-        }
-        Operation::Settle { says, is_current, fires } => {
-            let known = store.timetable(conn).await.unwrap().entries;
-            let wishes = (0..3).map(|name| {
-                let known = known.iter().find(|known| known.name == NAMES[name]);
-                let from = known.filter(|_| is_current[name]).map_or(DateTime::UNIX_EPOCH, |known| known.settled_at);
-                let fired = fires.then(|| moment(number));
-                Settlement { entry: entry(name, says[name]), from, to: moment(number + 1), fired }
-            });
-            let settled = store.settle(conn, &wishes.collect::<Vec<_>>()).await.unwrap();
-            let known = store.timetable(conn).await.unwrap().entries;
-            let known = known.iter().map(|known| (&known.name, &known.expression, &known.zone, known.last_fire_at));
-            format!("{settled:?} {:?}", known.collect::<Vec<_>>())
-        }
-        Operation::Withdraw { name } => format!("{:?}", store.withdraw(conn, &NAMES[*name]).await.unwrap()),
-        Operation::Take { name, who, lease } => {
-            let lead = store.take(conn, &NAMES[*name], leader(*who), (*lease).into()).await.unwrap();
-            format!("{:?}", lead.map(|lead| lead.ran_at))
-        }
-        Operation::Renew { name, who, lease } => {
-            let lead = store.renew(conn, &NAMES[*name], leader(*who), (*lease).into()).await.unwrap();
-            format!("{:?}", lead.map(|lead| lead.ran_at))
-        }
-        Operation::Leads { name, who } => {
-            format!("{:?}", store.leads(conn, &NAMES[*name], leader(*who)).await.unwrap())
-        }
-        Operation::Ran { name, who } => {
-            format!("{:?}", store.ran(conn, &NAMES[*name], leader(*who), moment(number)).await.unwrap())
-        }
-        Operation::Resign { name, who } => {
-            format!("{:?}", store.resign(conn, &NAMES[*name], leader(*who)).await.unwrap())
-        }
+        Operation::Clock(operation) => tell(store, conn, number, operation).await,
         Operation::Find { job } => {
             format!("{:?}", store.find(conn, history.job(*job)).await.unwrap().map(|job| history.describe(&job)))
         }
@@ -442,6 +419,47 @@ async fn answer<S: Store>(
             let before = before.filter(|_| !history.jobs.is_empty()).map(|job| *job.get(&history.jobs));
             let jobs = store.list(conn, &filter, before, *limit).await.unwrap();
             format!("{:?}", jobs.iter().map(|job| history.describe(job)).collect::<Vec<_>>())
+        }
+    }
+}
+
+async fn tell<S: Store>(store: &S, conn: &mut S::Connection, number: usize, operation: &Clock) -> String {
+    match operation {
+        Clock::Post { entries } => {
+            let posted = entries.iter().enumerate().filter_map(|(name, says)| Some(entry(name, (*says)?)));
+            store.post(conn, &posted.collect::<Vec<_>>()).await.unwrap();
+            String::new()
+        }
+        Clock::Settle { says, is_current, fires } => {
+            let known = store.timetable(conn).await.unwrap().entries;
+            let wishes = (0..3).map(|name| {
+                let known = known.iter().find(|known| known.name == NAMES[name]);
+                let from = known.filter(|_| is_current[name]).map_or(DateTime::UNIX_EPOCH, |known| known.settled_at);
+                let fired = fires.then(|| moment(number));
+                Settlement { entry: entry(name, says[name]), from, to: moment(number + 1), fired }
+            });
+            let settled = store.settle(conn, &wishes.collect::<Vec<_>>()).await.unwrap();
+            let known = store.timetable(conn).await.unwrap().entries;
+            let known = known.iter().map(|known| (&known.name, &known.expression, &known.zone, known.last_fire_at));
+            format!("{settled:?} {:?}", known.collect::<Vec<_>>())
+        }
+        Clock::Withdraw { name } => format!("{:?}", store.withdraw(conn, &NAMES[*name]).await.unwrap()),
+        Clock::Take { name, who, lease } => {
+            let lead = store.take(conn, &NAMES[*name], leader(*who), (*lease).into()).await.unwrap();
+            format!("{:?}", lead.map(|lead| lead.ran_at))
+        }
+        Clock::Renew { name, who, lease } => {
+            let lead = store.renew(conn, &NAMES[*name], leader(*who), (*lease).into()).await.unwrap();
+            format!("{:?}", lead.map(|lead| lead.ran_at))
+        }
+        Clock::Leads { name, who } => {
+            format!("{:?}", store.leads(conn, &NAMES[*name], leader(*who)).await.unwrap())
+        }
+        Clock::Ran { name, who } => {
+            format!("{:?}", store.ran(conn, &NAMES[*name], leader(*who), moment(number)).await.unwrap())
+        }
+        Clock::Resign { name, who } => {
+            format!("{:?}", store.resign(conn, &NAMES[*name], leader(*who)).await.unwrap())
         }
     }
 }
