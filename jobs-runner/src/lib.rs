@@ -4,6 +4,10 @@ mod jobs;
 mod runner;
 mod worker;
 
+#[cfg(feature = "cron")]
+mod cron;
+mod periodic;
+
 mod flight;
 mod hunger;
 
@@ -13,6 +17,7 @@ mod job;
 mod name;
 mod page;
 mod record;
+mod timetable;
 
 mod error;
 mod source;
@@ -28,13 +33,16 @@ pub mod sqlite;
 pub mod conformance;
 
 pub use backoff::Backoff;
+#[cfg(feature = "cron")]
+pub use cron::{Cron, Missed, Schedule};
 pub use error::{Error, Result};
 pub use handler::{Cancellation, Context, Failure, Handler};
 pub use job::{EnqueueOptions, Job};
 pub use jobs::Jobs;
 pub use memory::Memory;
-pub use name::{Kind, Queue};
+pub use name::{Kind, Name, Queue};
 pub use page::{Page, PageRequest};
+pub use periodic::{Batch, Lead};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 pub use record::{AttemptError, DeadReason, Filter, JobId, JobRecord, State};
@@ -46,3 +54,4 @@ pub use store::{
     Cancelled, Claim, ClaimRequest, Claimed, Due, Enqueued, NewJob, Orphans, Outcome, Report, Reported, Rescued,
     Signal, Since, Store, Token, Turned, Unique, WorkerId,
 };
+pub use timetable::{CronEntry, CronRecord, Settlement, Timetable};

@@ -1,5 +1,8 @@
 //! The backend in memory: the executable specification, and the one for unit tests.
 
+mod cron;
+mod leader;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +15,9 @@ use crate::handler::storable;
 use crate::record::AttemptError;
 use crate::store::{CRASH, MAX_DURATION, MAX_ERRORS, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Filter, JobId, JobRecord, Kind, NewJob,
-    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, Unique,
-    WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, CronRecord, DeadReason, Due, Enqueued, Filter, JobId,
+    JobRecord, Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement,
+    Signal, Source, State, Store, Timetable, Token, Turned, Unique, WorkerId,
 };
 
 /// Keeps jobs in memory.
@@ -56,6 +59,8 @@ struct Rows {
     /// Which job stands for a unique key, and until when; `None`: until it is finished.
     unique: HashMap<String, (JobId, Option<DateTime<Utc>>)>,
     paused: HashSet<Queue>,
+    crons: BTreeMap<Name, CronRecord>,
+    leaders: BTreeMap<Name, leader::Leader>,
 }
 
 #[derive(Clone, Debug)]
@@ -249,6 +254,42 @@ impl Store for Memory {
                 .cloned()
                 .collect())
         })
+    }
+
+    async fn post(&self, conn: &mut Connection, entries: &[CronEntry<'_>]) -> Result<()> {
+        cron::post(conn, entries).await
+    }
+
+    async fn timetable(&self, conn: &mut Connection) -> Result<Timetable> {
+        cron::timetable(conn)
+    }
+
+    async fn settle(&self, conn: &mut Connection, settlements: &[Settlement<'_>]) -> Result<Vec<bool>> {
+        cron::settle(conn, settlements).await
+    }
+
+    async fn withdraw(&self, conn: &mut Connection, name: &Name) -> Result<bool> {
+        cron::withdraw(conn, name).await
+    }
+
+    async fn take(&self, conn: &mut Connection, name: &Name, token: Token, lease: Duration) -> Result<Option<Lead>> {
+        leader::take(conn, name, token, lease).await
+    }
+
+    async fn renew(&self, conn: &mut Connection, name: &Name, token: Token, lease: Duration) -> Result<Option<Lead>> {
+        leader::renew(conn, name, token, lease).await
+    }
+
+    async fn leads(&self, conn: &mut Connection, name: &Name, token: Token) -> Result<bool> {
+        leader::leads(conn, name, token)
+    }
+
+    async fn ran(&self, conn: &mut Connection, name: &Name, token: Token, began_at: DateTime<Utc>) -> Result<bool> {
+        leader::ran(conn, name, token, began_at).await
+    }
+
+    async fn resign(&self, conn: &mut Connection, name: &Name, token: Token) -> Result<()> {
+        leader::resign(conn, name, token).await
     }
 }
 

@@ -1,5 +1,8 @@
 //! The PostgreSQL backend.
 
+mod cron;
+mod leader;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,8 +16,9 @@ use crate::handler::storable;
 use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord, Kind, NewJob,
-    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord,
+    Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement, Signal, Source,
+    State, Store, Timetable, Token, Turned, WorkerId,
 };
 
 /// Keeps jobs in PostgreSQL 15 or later.
@@ -23,11 +27,10 @@ pub struct Postgres;
 
 /// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator = Migrator::with_migrations(vec![migration(
-        1,
-        "initial",
-        include_str!("../migrations/postgres/0001_initial.sql"),
-    )]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
+        migration(2, "schedule", include_str!("../migrations/postgres/0002_schedule.sql")),
+    ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
 });
@@ -329,6 +332,42 @@ impl Store for Postgres {
         .iter()
         .map(record)
         .collect()
+    }
+
+    async fn post(&self, conn: &mut PgConnection, entries: &[CronEntry<'_>]) -> Result<()> {
+        cron::post(conn, entries).await
+    }
+
+    async fn timetable(&self, conn: &mut PgConnection) -> Result<Timetable> {
+        cron::timetable(conn).await
+    }
+
+    async fn settle(&self, conn: &mut PgConnection, settlements: &[Settlement<'_>]) -> Result<Vec<bool>> {
+        cron::settle(conn, settlements).await
+    }
+
+    async fn withdraw(&self, conn: &mut PgConnection, name: &Name) -> Result<bool> {
+        cron::withdraw(conn, name).await
+    }
+
+    async fn take(&self, conn: &mut PgConnection, name: &Name, token: Token, lease: Duration) -> Result<Option<Lead>> {
+        leader::take(conn, name, token, lease).await
+    }
+
+    async fn renew(&self, conn: &mut PgConnection, name: &Name, token: Token, lease: Duration) -> Result<Option<Lead>> {
+        leader::renew(conn, name, token, lease).await
+    }
+
+    async fn leads(&self, conn: &mut PgConnection, name: &Name, token: Token) -> Result<bool> {
+        leader::leads(conn, name, token).await
+    }
+
+    async fn ran(&self, conn: &mut PgConnection, name: &Name, token: Token, began_at: DateTime<Utc>) -> Result<bool> {
+        leader::ran(conn, name, token, began_at).await
+    }
+
+    async fn resign(&self, conn: &mut PgConnection, name: &Name, token: Token) -> Result<()> {
+        leader::resign(conn, name, token).await
     }
 }
 

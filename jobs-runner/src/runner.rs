@@ -12,10 +12,17 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
+#[cfg(feature = "cron")]
+use crate::Cron;
+#[cfg(feature = "cron")]
+use crate::cron::Ticker;
 use crate::handler::{Failed, Verdict};
+use crate::periodic::{Leader, Periodic};
 use crate::store::MAX_DURATION;
 use crate::worker::Worker;
-use crate::{Backoff, Cancellation, Context, Error, Failure, Handler, Jobs, Kind, Queue, Result, Source, Store};
+use crate::{
+    Backoff, Batch, Cancellation, Context, Error, Failure, Handler, Jobs, Kind, Name, Queue, Result, Source, Store,
+};
 
 /// How many jobs of a queue run at once where nothing else was said.
 const CONCURRENCY: u32 = 10;
@@ -32,6 +39,9 @@ pub struct Runner<S, P, T = ()> {
     pub(crate) settings: Settings,
     handled: BTreeSet<Queue>,
     queues: BTreeMap<Queue, u32>,
+    #[cfg(feature = "cron")]
+    crons: Vec<Arc<Cron>>,
+    periodic: Vec<Arc<Periodic<S, T>>>,
     misuse: Option<Misuse>,
 }
 
@@ -112,6 +122,9 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             settings,
             handled: BTreeSet::new(),
             queues: BTreeMap::new(),
+            #[cfg(feature = "cron")]
+            crons: Vec::new(),
+            periodic: Vec::new(),
             misuse: None,
         }
     }
@@ -138,6 +151,47 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             }
             Ok(_) => self.misuse = Some(Misuse { what: "concurrency", problem: "must be at least 1" }),
             Err(_) => self.misuse = Some(Misuse { what: "queue", problem: "is not a valid name" }),
+        }
+        self
+    }
+
+    /// Enqueues a job at every tick of this entry, once among all runners that have an entry of this name.
+    #[cfg(feature = "cron")]
+    #[must_use]
+    pub fn cron(mut self, entry: Cron) -> Self {
+        if self.crons.iter().any(|known| known.name() == entry.name()) {
+            self.misuse = Some(Misuse { what: "cron entry", problem: "must have a name of its own" });
+        }
+        self.crons.push(Arc::new(entry));
+        self
+    }
+
+    /// Runs a batch every `interval`, in one runner among all that have a loop of this name: the first one at once, the next
+    /// when so long has passed since the last that succeeded began, in whatever process.
+    ///
+    /// Its leader renews the [`lease`](Self::lease); when it is lost the next one takes over after that, and at once when it stops.
+    /// A batch that fails or panics is tried again after the [`backoff`](Self::backoff), at the latest after the interval.
+    /// [`Batch::still_leads`] keeps one that has been overtaken from writing.
+    #[must_use]
+    pub fn every<F, B>(mut self, name: &str, interval: Duration, batch: F) -> Self
+    where
+        F: Fn(Batch<S, T>) -> B + Send + Sync + 'static,
+        B: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let batch = Arc::new(batch);
+        let run = move |cx| -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>> {
+            let batch = batch.clone();
+            Box::pin(async move { batch(cx).await.map_err(Failure::into_failed) })
+        };
+        match Name::new(name) {
+            Ok(name) if self.periodic.iter().any(|known| known.name == name) => {
+                self.misuse = Some(Misuse { what: "loop", problem: "must have a name of its own" });
+            }
+            Ok(_) if interval.as_millis() == 0 => {
+                self.misuse = Some(Misuse { what: "interval", problem: "must be at least 1 millisecond" });
+            }
+            Ok(name) => self.periodic.push(Arc::new(Periodic { name, interval, run: Box::new(run) })),
+            Err(_) => self.misuse = Some(Misuse { what: "loop", problem: "is not a valid name" }),
         }
         self
     }
@@ -187,6 +241,21 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         for (queue, concurrency) in self.served() {
             workers.spawn(Worker::new(self, queue, concurrency).run(stopping.clone()));
         }
+        #[cfg(feature = "cron")]
+        if let Some(ticker) = self.ticker() {
+            let ticker = ticker.run(stopping.clone());
+            workers.spawn(async {
+                ticker.await;
+                Tally::default()
+            });
+        }
+        for periodic in &self.periodic {
+            let leader = Leader::new(self, periodic.clone()).run(stopping.clone());
+            workers.spawn(async {
+                leader.await;
+                Tally::default()
+            });
+        }
         let mut tally = Tally::default();
         tokio::select! {
             () = shutdown => {}
@@ -200,13 +269,20 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         Ok(tally)
     }
 
-    /// Runs everything that is due, and what that makes due at once, then returns and says what was done.
+    /// Runs everything that is due, ticks and batches first, and what that makes due at once, then returns and says what was done.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the runner is misconfigured; [`Error::Backend`] if the database failed: running handlers are
     /// aborted then, and their jobs come back when their leases end.
     pub async fn drain(&self) -> Result<Tally> {
         self.check()?;
+        #[cfg(feature = "cron")]
+        if let Some(mut ticker) = self.ticker() {
+            ticker.pass().await?;
+        }
+        for periodic in &self.periodic {
+            Leader::new(self, periodic.clone()).drain().await?;
+        }
         let mut tally = Tally::default();
         loop {
             let before = tally.decided();
@@ -222,11 +298,24 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
     fn check(&self) -> Result<()> {
         match self.misuse {
             Some(Misuse { what, problem }) => Err(Error::Invalid { what, problem }),
-            None if self.registry.is_empty() => {
-                Err(Error::Invalid { what: "runner", problem: "must have at least one handler" })
-            }
+            None if self.is_idle() => Err(Error::Invalid { what: "runner", problem: "must have at least one handler" }),
             None => Ok(()),
         }
+    }
+
+    /// Whether there is nothing to do at all.
+    fn is_idle(&self) -> bool {
+        #[cfg(feature = "cron")]
+        if !self.crons.is_empty() {
+            return false;
+        }
+        self.registry.is_empty() && self.periodic.is_empty()
+    }
+
+    #[cfg(feature = "cron")]
+    pub(crate) fn ticker(&self) -> Option<Ticker<S, P>> {
+        let ticker = || Ticker::new(self.jobs.clone(), self.source.clone(), self.crons.clone(), self.settings);
+        (!self.crons.is_empty()).then(ticker)
     }
 
     fn served(&self) -> BTreeMap<Queue, u32> {

@@ -1,5 +1,8 @@
 //! The SQLite backend.
 
+mod cron;
+mod leader;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -14,9 +17,9 @@ use crate::handler::storable;
 use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord, Kind, NewJob,
-    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, Unique,
-    WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord,
+    Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement, Signal, Source,
+    State, Store, Timetable, Token, Turned, Unique, WorkerId,
 };
 
 /// Keeps jobs in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
@@ -25,8 +28,10 @@ pub struct Sqlite;
 
 /// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator =
-        Migrator::with_migrations(vec![migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+        migration(2, "schedule", include_str!("../migrations/sqlite/0002_schedule.sql")),
+    ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
 });
@@ -364,6 +369,60 @@ impl Store for Sqlite {
         .iter()
         .map(record)
         .collect()
+    }
+
+    async fn post(&self, conn: &mut SqliteConnection, entries: &[CronEntry<'_>]) -> Result<()> {
+        cron::post(conn, entries).await
+    }
+
+    async fn timetable(&self, conn: &mut SqliteConnection) -> Result<Timetable> {
+        cron::timetable(conn).await
+    }
+
+    async fn settle(&self, conn: &mut SqliteConnection, settlements: &[Settlement<'_>]) -> Result<Vec<bool>> {
+        cron::settle(conn, settlements).await
+    }
+
+    async fn withdraw(&self, conn: &mut SqliteConnection, name: &Name) -> Result<bool> {
+        cron::withdraw(conn, name).await
+    }
+
+    async fn take(
+        &self,
+        conn: &mut SqliteConnection,
+        name: &Name,
+        token: Token,
+        lease: Duration,
+    ) -> Result<Option<Lead>> {
+        leader::take(conn, name, token, lease).await
+    }
+
+    async fn renew(
+        &self,
+        conn: &mut SqliteConnection,
+        name: &Name,
+        token: Token,
+        lease: Duration,
+    ) -> Result<Option<Lead>> {
+        leader::renew(conn, name, token, lease).await
+    }
+
+    async fn leads(&self, conn: &mut SqliteConnection, name: &Name, token: Token) -> Result<bool> {
+        leader::leads(conn, name, token).await
+    }
+
+    async fn ran(
+        &self,
+        conn: &mut SqliteConnection,
+        name: &Name,
+        token: Token,
+        began_at: DateTime<Utc>,
+    ) -> Result<bool> {
+        leader::ran(conn, name, token, began_at).await
+    }
+
+    async fn resign(&self, conn: &mut SqliteConnection, name: &Name, token: Token) -> Result<()> {
+        leader::resign(conn, name, token).await
     }
 }
 

@@ -595,7 +595,7 @@ impl Running {
 }
 
 /// Waits for the runner to say until when work may go on.
-async fn deadline(stopping: &mut watch::Receiver<Option<Instant>>) -> Instant {
+pub(crate) async fn deadline(stopping: &mut watch::Receiver<Option<Instant>>) -> Instant {
     let told = stopping.wait_for(Option::is_some).await.ok().and_then(|deadline| *deadline);
     // Nobody can say it any more: the runner was dropped.
     told.unwrap_or_else(Instant::now)
