@@ -6,6 +6,7 @@ mod worker;
 
 mod flight;
 mod hunger;
+mod wake;
 
 mod backoff;
 mod handler;

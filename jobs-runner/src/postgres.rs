@@ -1,5 +1,7 @@
 //! The PostgreSQL backend.
 
+mod wake;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -494,5 +496,13 @@ impl Source for PgPool {
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {
         Ok(tx.commit().await?)
+    }
+
+    async fn notify(&self) -> Result<()> {
+        wake::notify(self).await
+    }
+
+    async fn listen(&self, heard: impl Fn() + Send + Sync) -> Result<()> {
+        wake::listen(self, heard).await
     }
 }

@@ -1,5 +1,6 @@
 //! Where loops and laws get connections of their own.
 
+use std::future::{pending, ready};
 use std::ops::DerefMut;
 
 use crate::Result;
@@ -13,6 +14,9 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// An open transaction; dropping it rolls it back.
     type Transaction: DerefMut<Target = Self::Connection> + Send;
 
+    /// Whether connections are worth nothing outside of transactions, as behind a pooler that lends them for one each.
+    const ONLY_TRANSACTIONS: bool = false;
+
     /// Lends a connection.
     fn acquire(&self) -> impl Future<Output = Result<Self::Guard>> + Send;
     /// Begins a transaction that may write. On SQLite it takes the write lock at once.
@@ -21,4 +25,15 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn begin_snapshot(&self) -> impl Future<Output = Result<Self::Transaction>> + Send;
     /// Commits.
     fn commit(&self, tx: Self::Transaction) -> impl Future<Output = Result<()>> + Send;
+
+    /// Tells whoever listens, in any process, that jobs were committed. By default nobody can.
+    fn notify(&self) -> impl Future<Output = Result<()>> + Send {
+        ready(Ok(()))
+    }
+    /// Calls `heard` when it begins to hear, and whenever jobs may have been committed since; returns only if it can hear no more.
+    /// By default there is nothing to hear.
+    fn listen(&self, heard: impl Fn() + Send + Sync) -> impl Future<Output = Result<()>> + Send {
+        drop(heard);
+        pending()
+    }
 }

@@ -1,5 +1,7 @@
 //! The SQLite backend.
 
+mod wake;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -573,5 +575,9 @@ impl Source for SqlitePool {
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {
         Ok(tx.commit().await?)
+    }
+
+    async fn listen(&self, heard: impl Fn() + Send + Sync) -> Result<()> {
+        wake::listen(self, heard).await
     }
 }
