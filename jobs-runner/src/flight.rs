@@ -64,7 +64,8 @@ pub(crate) struct Landing {
     pub(crate) took: Duration,
 }
 
-/// Flies: in one transaction if there is a beat, otherwise in as few round trips as can be, each call by itself.
+/// Flies: in one transaction if there is a beat or the source wants one, otherwise in as few round trips as can be, each call by
+/// itself.
 pub(crate) async fn fly<S: Store, P: Source<Connection = S::Connection>>(
     ground: Arc<Ground<S, P>>,
     plan: Plan,
@@ -73,6 +74,11 @@ pub(crate) async fn fly<S: Store, P: Source<Connection = S::Connection>>(
     let mut landing = if let Some(beat) = plan.beat {
         let mut tx = ground.source.begin().await?;
         let landing = beat_and_turn(&ground, &mut tx, &plan, beat).await?;
+        ground.source.commit(tx).await?;
+        landing
+    } else if P::ONLY_TRANSACTIONS {
+        let mut tx = ground.source.begin().await?;
+        let landing = turn(&ground, &mut tx, &plan).await?;
         ground.source.commit(tx).await?;
         landing
     } else {
@@ -109,14 +115,16 @@ async fn beat_and_turn<S: Store, P>(
     Ok(landing)
 }
 
-async fn turn<S: Store, P>(ground: &Ground<S, P>, conn: &mut S::Connection, plan: &Plan) -> Result<Landing> {
+async fn turn<S: Store, P: Source>(ground: &Ground<S, P>, conn: &mut S::Connection, plan: &Plan) -> Result<Landing> {
     let mut landing = Landing { signals: watch(&ground.store, conn, plan).await?, ..Landing::default() };
     let request = plan.claim.map(|hunt| ground.request(hunt));
     if request.is_some() || !plan.reports.is_empty() {
         landing.turned = ground.store.turn(conn, &plan.reports, request.as_ref()).await?;
     }
     if let Some(hunt) = plan.claim {
-        landing.next_due = look_ahead(ground, conn, hunt, &landing.turned).await.unwrap_or_default();
+        let next_due = look_ahead(ground, conn, hunt, &landing.turned).await;
+        // By itself it is not worth an error; in a transaction its failure is everybody's.
+        landing.next_due = if P::ONLY_TRANSACTIONS { next_due? } else { next_due.unwrap_or_default() };
     }
     Ok(landing)
 }

@@ -1,5 +1,6 @@
 //! The PostgreSQL backend.
 
+mod pooled;
 mod wake;
 
 use std::collections::HashMap;
@@ -18,6 +19,8 @@ use crate::{
     Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord, Kind, NewJob,
     Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, WorkerId,
 };
+
+pub use pooled::Pooled;
 
 /// Keeps jobs in PostgreSQL 15 or later.
 #[derive(Clone, Copy, Debug, Default)]
@@ -499,7 +502,7 @@ impl Source for PgPool {
     }
 
     async fn notify(&self) -> Result<()> {
-        wake::notify(self).await
+        wake::notify(&mut *sqlx::Pool::acquire(self).await?).await
     }
 
     async fn listen(&self, heard: impl Fn() + Send + Sync) -> Result<()> {

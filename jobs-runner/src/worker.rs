@@ -429,8 +429,9 @@ where
     /// Says goodbye: nobody needs to look for what this worker held.
     async fn retire(&self) {
         let goodbye = async {
-            let mut conn = self.ground.source.acquire().await?;
-            self.ground.store.retire(&mut conn, self.ground.worker).await
+            let mut tx = self.ground.source.begin().await?;
+            self.ground.store.retire(&mut tx, self.ground.worker).await?;
+            self.ground.source.commit(tx).await
         };
         // Unsaid, it is found out when the lease has ended.
         let _ = timeout(LAST_TRY_TIME, goodbye).await;

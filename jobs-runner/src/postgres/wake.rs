@@ -3,8 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 use tokio::time::timeout;
 
 use crate::{Error, Result};
@@ -16,8 +15,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// How long it may take to connect, or to answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
-pub(super) async fn notify(pool: &PgPool) -> Result<()> {
-    sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(pool).await?;
+pub(super) async fn notify(conn: &mut PgConnection) -> Result<()> {
+    sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(conn).await?;
     Ok(())
 }
 
