@@ -40,7 +40,7 @@ pub use page::{Page, PageRequest};
 pub use postgres::Postgres;
 pub use record::{AttemptError, DeadReason, Filter, JobId, JobRecord, State};
 pub use runner::{Runner, Tally};
-pub use source::Source;
+pub use source::{Durability, Source};
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::{

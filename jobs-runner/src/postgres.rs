@@ -16,8 +16,9 @@ use crate::handler::storable;
 use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord, Kind, NewJob,
-    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Durability, Enqueued, Error, Filter, JobId, JobRecord,
+    Kind, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token,
+    Turned, WorkerId,
 };
 
 pub use pooled::Pooled;
@@ -499,6 +500,17 @@ impl Source for PgPool {
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {
         Ok(tx.commit().await?)
+    }
+
+    async fn begin_turn(&self, durability: Durability) -> Result<Option<Self::Transaction>> {
+        Ok(match durability {
+            // One statement, and one round trip less than a transaction of several.
+            Durability::Durable => None,
+            // The disk takes longer than the round trips.
+            Durability::Volatile => {
+                Some(self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off").await?)
+            }
+        })
     }
 
     async fn notify(&self) -> Result<()> {

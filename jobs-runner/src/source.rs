@@ -14,9 +14,6 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// An open transaction; dropping it rolls it back.
     type Transaction: DerefMut<Target = Self::Connection> + Send;
 
-    /// Whether connections are worth nothing outside of transactions, as behind a pooler that lends them for one each.
-    const ONLY_TRANSACTIONS: bool = false;
-
     /// Lends a connection.
     fn acquire(&self) -> impl Future<Output = Result<Self::Guard>> + Send;
     /// Begins a transaction that may write. On SQLite it takes the write lock at once.
@@ -25,6 +22,13 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn begin_snapshot(&self) -> impl Future<Output = Result<Self::Transaction>> + Send;
     /// Commits.
     fn commit(&self, tx: Self::Transaction) -> impl Future<Output = Result<()>> + Send;
+
+    /// Begins a transaction for what a worker does between two beats, or none if that is better off on a bare connection. By
+    /// default there is none.
+    fn begin_turn(&self, durability: Durability) -> impl Future<Output = Result<Option<Self::Transaction>>> + Send {
+        let _ = durability;
+        ready(Ok(None))
+    }
 
     /// Tells whoever listens, in any process, that jobs were committed. By default nobody can.
     fn notify(&self) -> impl Future<Output = Result<()>> + Send {
@@ -36,4 +40,13 @@ pub trait Source: Clone + Send + Sync + 'static {
         drop(heard);
         pending()
     }
+}
+
+/// What a commit must survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A crash of the database: outcomes of jobs.
+    Durable,
+    /// Nothing, not even that: claims, which nobody misses but who made them.
+    Volatile,
 }

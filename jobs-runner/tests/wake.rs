@@ -10,10 +10,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Connection;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
-use stoa_jobs_runner::{
-    Context, Failure, Filter, Handler, Job, JobRecord, Jobs, PageRequest, Postgres, Runner, Source, Sqlite, State,
-    Store,
-};
+use stoa_jobs_runner::{Context, Failure, Handler, Job, Jobs, Postgres, Runner, Source, Sqlite, Store};
 use testkit::{Cluster, Durability};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;

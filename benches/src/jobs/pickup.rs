@@ -70,17 +70,19 @@ pub(super) async fn compare(setup: &Setup) -> Vec<Case> {
     let other_pool = PgPool::connect(&cluster.url("postgres")).await.expect("the server answers");
     postgres::MIGRATOR.run(&pool).await.expect("the schema is sound");
     let many = setup.size(1000, 50);
-    let few = setup.size(100, 10);
+    let few = setup.size(200, 20);
     let wake = measure(Postgres, &pool, &pool, Path::Wake, many).await;
-    let notify = measure(Postgres, &pool, &other_pool, Path::Listen, many).await;
+    let notify = measure(Postgres, &pool, &other_pool, Path::Listen, few).await;
     let poll = measure(Postgres, &pool, &other_pool, Path::Poll, few).await;
 
     let file = testkit::sqlite_durable(&[&sqlite::MIGRATOR]).await;
     let other_file = SqlitePoolOptions::new().connect_with((*file.pool().connect_options()).clone()).await;
     let other_file = other_file.expect("the file is there");
     let sqlite_wake = measure(Sqlite, file.pool(), file.pool(), Path::Wake, many).await;
-    let sqlite_listen = measure(Sqlite, file.pool(), &other_file, Path::Listen, many).await;
+    let sqlite_listen = measure(Sqlite, file.pool(), &other_file, Path::Listen, few).await;
     let sqlite_poll = measure(Sqlite, file.pool(), &other_file, Path::Poll, few).await;
+    let idle = idle(Postgres, &pool, setup).await;
+    let sqlite_idle = self::idle(Sqlite, file.pool(), setup).await;
     vec![
         Case::absolute("jobs.pickup_p50_ms", wake.p50, "ms", Target::AtMost(1.5)).note("with wake()"),
         Case::absolute("jobs.pickup_p99_ms", wake.p99, "ms", Target::AtMost(5.0)).note("with wake()"),
@@ -90,7 +92,33 @@ pub(super) async fn compare(setup: &Setup) -> Vec<Case> {
         sqlite_wake.case("jobs.pickup_sqlite_wake", 5.0),
         sqlite_listen.case("jobs.pickup_sqlite_data_version", 20.0),
         sqlite_poll.case("jobs.pickup_sqlite_poll", 100.0).note("a job every 100 ms"),
+        Case::absolute("jobs.idle_cpu", idle, "%", Target::AtMost(1.0)).note("of one core, listening"),
+        Case::absolute("jobs.idle_sqlite_cpu", sqlite_idle, "%", Target::AtMost(2.0)).note("of one core, listening"),
     ]
+}
+
+/// The share of one core that this process takes while a runner listens and nothing happens, in percent.
+async fn idle<S: Store + Clone, P: Source<Connection = S::Connection>>(store: S, source: &P, setup: &Setup) -> f64 {
+    let (sender, _started) = mpsc::unbounded_channel();
+    let runner = Runner::new(Jobs::new(store), source.clone(), sender).handle::<Ping>().listen();
+    let time = Duration::from_secs(setup.size(20, 5) as u64);
+    let watched = async {
+        sleep(Duration::from_secs(2)).await;
+        let before = cpu_nanoseconds();
+        sleep(time).await;
+        (cpu_nanoseconds() - before) as f64 / time.as_nanos() as f64 * 100.0
+    };
+    let (share, shares) = oneshot::channel();
+    let ran = runner.run_until(async { share.send(watched.await).expect("it is waited for") }).await;
+    ran.expect("the runner is set up");
+    shares.await.expect("it was sent")
+}
+
+/// What the threads of this process have run for; 0 where the system does not say.
+fn cpu_nanoseconds() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let schedules = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    schedules.filter_map(|schedule| schedule.split(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 async fn measure<S: Store + Clone, P: Source<Connection = S::Connection>>(
@@ -115,7 +143,7 @@ async fn measure<S: Store + Clone, P: Source<Connection = S::Connection>>(
     let warm_up = count / 10;
     for number in 0..warm_up + count {
         // Idle again, and in no step with anything that ticks.
-        let idle = if matches!(path, Path::Poll) { 100 } else { 20 };
+        let idle = if matches!(path, Path::Wake) { 20 } else { 100 };
         sleep(Duration::from_micros(idle * 1000 + (number as u64 * 7919) % 10_000)).await;
         let began = Instant::now();
         let mut tx = enqueuers.begin().await.expect("the database answers");

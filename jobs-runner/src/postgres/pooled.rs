@@ -2,7 +2,7 @@
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 
-use crate::{Result, Source};
+use crate::{Durability, Result, Source};
 
 /// A server behind a pooler that lends its connections for one transaction each and knows nothing of prepared statements, such as
 /// PgBouncer before 1.21 with `pool_mode = transaction`.
@@ -31,8 +31,6 @@ impl Source for Pooled {
     type Guard = sqlx::pool::PoolConnection<sqlx::Postgres>;
     type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 
-    const ONLY_TRANSACTIONS: bool = true;
-
     async fn acquire(&self) -> Result<Self::Guard> {
         Ok(self.0.acquire().await?)
     }
@@ -47,6 +45,10 @@ impl Source for Pooled {
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {
         Ok(tx.commit().await?)
+    }
+
+    async fn begin_turn(&self, _: Durability) -> Result<Option<Self::Transaction>> {
+        Ok(Some(self.begin().await?))
     }
 
     async fn notify(&self) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// How often a quiet database is looked at.
 const QUIET: Duration = Duration::from_millis(10);
 /// And a busy one, for every change makes workers look for jobs.
-const BUSY: Duration = Duration::from_millis(80);
+const BUSY: Duration = Duration::from_millis(40);
 
 pub(super) async fn listen(pool: &SqlitePool, heard: impl Fn() + Send + Sync) -> Result<()> {
     let options = pool.connect_options();
