@@ -158,8 +158,8 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
 
     /// Looks for new work also when another process may have committed some. It costs one connection outside of the pool.
     ///
-    /// On PostgreSQL it listens for [`Jobs::notify`]. On SQLite, where a process need not say anything, it looks every 10
-    /// milliseconds whether the file has changed, and less often while that is so. What goes wrong with it is repaired, and
+    /// On PostgreSQL it listens for [`Jobs::notify`]. On SQLite, where a process need not say anything, it looks every 20
+    /// milliseconds whether the file has changed, and half as often while that is so. What goes wrong with it is repaired, and
     /// polls go on meanwhile.
     #[must_use]
     pub fn listen(mut self) -> Self {

@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 use crate::{Error, Result};
 
-/// How often a quiet database is looked at.
-const QUIET: Duration = Duration::from_millis(10);
+/// How often a quiet database is looked at, which takes about a hundredth of a core.
+const QUIET: Duration = Duration::from_millis(20);
 /// And a busy one, for every change makes workers look for jobs.
 const BUSY: Duration = Duration::from_millis(40);
 
