@@ -10,6 +10,7 @@ mod periodic;
 
 mod flight;
 mod hunger;
+mod wake;
 
 mod backoff;
 mod handler;
@@ -47,7 +48,7 @@ pub use periodic::{Batch, Lead};
 pub use postgres::Postgres;
 pub use record::{AttemptError, DeadReason, Filter, JobId, JobRecord, State};
 pub use runner::{Runner, Tally};
-pub use source::Source;
+pub use source::{Durability, Source};
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::{

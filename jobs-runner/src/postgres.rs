@@ -2,6 +2,8 @@
 
 mod cron;
 mod leader;
+mod pooled;
+mod wake;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -16,10 +18,12 @@ use crate::handler::storable;
 use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord,
-    Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement, Signal, Source,
-    State, Store, Timetable, Token, Turned, WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Durability, Enqueued, Error, Filter, JobId,
+    JobRecord, Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement,
+    Signal, Source, State, Store, Timetable, Token, Turned, WorkerId,
 };
+
+pub use pooled::Pooled;
 
 /// Keeps jobs in PostgreSQL 15 or later.
 #[derive(Clone, Copy, Debug, Default)]
@@ -533,5 +537,24 @@ impl Source for PgPool {
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {
         Ok(tx.commit().await?)
+    }
+
+    async fn begin_turn(&self, durability: Durability) -> Result<Option<Self::Transaction>> {
+        Ok(match durability {
+            // One statement, and one round trip less than a transaction of several.
+            Durability::Durable => None,
+            // The disk takes longer than the round trips.
+            Durability::Volatile => {
+                Some(self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off").await?)
+            }
+        })
+    }
+
+    async fn notify(&self) -> Result<()> {
+        wake::notify(&mut *sqlx::Pool::acquire(self).await?).await
+    }
+
+    async fn listen(&self, heard: impl Fn() + Send + Sync) -> Result<()> {
+        wake::listen(self, heard).await
     }
 }

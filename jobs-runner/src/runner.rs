@@ -1,6 +1,7 @@
 //! The runner: which queues and kinds a process serves, and how.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::future::pending;
 use std::ops::AddAssign;
 use std::panic::resume_unwind;
@@ -26,6 +27,8 @@ use crate::{
 
 /// How many jobs of a queue run at once where nothing else was said.
 const CONCURRENCY: u32 = 10;
+/// How long to wait after nothing could be heard, before it is tried again; twice as long after every try, up to the second.
+const DEAF_TIME: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
 
 /// Claims jobs and runs their handlers.
 ///
@@ -42,6 +45,7 @@ pub struct Runner<S, P, T = ()> {
     #[cfg(feature = "cron")]
     crons: Vec<Arc<Cron>>,
     periodic: Vec<Arc<Periodic<S, T>>>,
+    listens: bool,
     misuse: Option<Misuse>,
 }
 
@@ -125,6 +129,7 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             #[cfg(feature = "cron")]
             crons: Vec::new(),
             periodic: Vec::new(),
+            listens: false,
             misuse: None,
         }
     }
@@ -196,11 +201,23 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         self
     }
 
-    /// Looks for new work at least this often. Default: 1 second. [`Jobs::wake`] does not wait for it, nor does a freed slot
-    /// while there is more work than slots.
+    /// Looks for new work at least this often. Default: 1 second. Right after there was some it does so 64 times as often, and
+    /// half as often after every time there was none. [`Jobs::wake`] does not wait for it, nor does a freed slot while there is
+    /// more work than slots, nor a job that is known to become due.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.settings.poll_interval = interval.clamp(Duration::from_millis(1), MAX_DURATION);
+        self
+    }
+
+    /// Looks for new work also when another process may have committed some. It costs one connection outside of the pool.
+    ///
+    /// On PostgreSQL it listens for [`Jobs::notify`]. On SQLite, where a process need not say anything, it looks every 20
+    /// milliseconds whether the file has changed, and half as often while that is so. What goes wrong with it is repaired, and
+    /// polls go on meanwhile.
+    #[must_use]
+    pub fn listen(mut self) -> Self {
+        self.listens = true;
         self
     }
 
@@ -261,6 +278,7 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             () = shutdown => {}
             // A worker ends before the shutdown only by a panic, which goes on here.
             Some(ended) = workers.join_next() => tally += finished(ended),
+            never = self.hear() => match never {},
         }
         stop.send_replace(Some(Instant::now() + self.settings.grace));
         while let Some(ended) = workers.join_next().await {
@@ -292,6 +310,26 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             if tally.decided() == before {
                 return Ok(tally);
             }
+        }
+    }
+
+    /// Wakes the workers when there is something to hear.
+    async fn hear(&self) -> Infallible {
+        if !self.listens {
+            return pending().await;
+        }
+        let [mut pause, longest] = DEAF_TIME;
+        loop {
+            let started = Instant::now();
+            if let Err(error) = self.source.listen(|| self.jobs.wake()).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot hear other processes; trying again");
+            }
+            if started.elapsed() > longest {
+                [pause, _] = DEAF_TIME;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(longest);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod cron;
 mod leader;
+mod wake;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -632,5 +633,9 @@ impl Source for SqlitePool {
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {
         Ok(tx.commit().await?)
+    }
+
+    async fn listen(&self, heard: impl Fn() + Send + Sync) -> Result<()> {
+        wake::listen(self, heard).await
     }
 }
