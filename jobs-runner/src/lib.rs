@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod jobs;
+mod operate;
 mod runner;
 mod worker;
 
@@ -8,11 +9,13 @@ mod flight;
 mod hunger;
 
 mod backoff;
+mod doctor;
 mod handler;
 mod job;
 mod name;
 mod page;
 mod record;
+mod stats;
 
 mod error;
 mod source;
@@ -28,12 +31,14 @@ pub mod sqlite;
 pub mod conformance;
 
 pub use backoff::Backoff;
+pub use doctor::{Finding, Holder, Level};
 pub use error::{Error, Result};
 pub use handler::{Cancellation, Context, Failure, Handler};
 pub use job::{EnqueueOptions, Job};
 pub use jobs::Jobs;
 pub use memory::Memory;
 pub use name::{Kind, Queue};
+pub use operate::{Pruned, Retention};
 pub use page::{Page, PageRequest};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
@@ -42,6 +47,7 @@ pub use runner::{Runner, Tally};
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
+pub use stats::{Count, Finished, QueueStats, Stats, WorkerRecord};
 pub use store::{
     Cancelled, Claim, ClaimRequest, Claimed, Due, Enqueued, NewJob, Orphans, Outcome, Report, Reported, Rescued,
     Signal, Since, Store, Token, Turned, Unique, WorkerId,

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::Error;
-use crate::{DeadReason, Filter, JobId, JobRecord, Kind, Queue, Result, State};
+use crate::{DeadReason, Filter, Finding, JobId, JobRecord, Kind, Queue, Result, State, Stats, WorkerRecord};
 
 /// No lease, delay or backoff is longer: a hundred years.
 pub(crate) const MAX_DURATION: Duration = Duration::from_hours(100 * 365 * 24);
@@ -141,6 +141,43 @@ pub trait Store: Send + Sync + 'static {
         before: Option<JobId>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<JobRecord>>> + Send;
+
+    /// Gives a waiting job up: dead, reason `fatal`, with this as its error. Says whether there was one.
+    fn discard(&self, conn: &mut Self::Connection, id: JobId, why: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Cancels up to `limit` waiting jobs or asks the workers of running ones to, lower ids first, and says how many.
+    fn cancel_many(
+        &self,
+        conn: &mut Self::Connection,
+        filter: &Filter,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Removes up to `limit` waiting and up to `limit` finished jobs, lower ids first, and says how many.
+    fn delete_many(
+        &self,
+        conn: &mut Self::Connection,
+        filter: &Filter,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Removes up to `limit` jobs in this final state that were finished at least `older_than` ago, the oldest first.
+    fn prune(
+        &self,
+        conn: &mut Self::Connection,
+        state: State,
+        older_than: Duration,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Says how the queues are doing, and walks over no more than about `bound` jobs of each kind for it.
+    fn stats(&self, conn: &mut Self::Connection, bound: u32) -> impl Future<Output = Result<Stats>> + Send;
+
+    /// Lists up to a thousand workers, those that came last first.
+    fn workers(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Vec<WorkerRecord>>> + Send;
+
+    /// Measures what may be wrong with the database itself.
+    fn doctor(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Vec<Finding>>> + Send;
 }
 
 /// One job to store.
