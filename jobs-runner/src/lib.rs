@@ -9,13 +9,11 @@ mod flight;
 mod hunger;
 
 mod backoff;
-mod doctor;
 mod handler;
 mod job;
 mod name;
 mod page;
 mod record;
-mod stats;
 
 mod error;
 mod source;
@@ -27,18 +25,21 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 
 pub use backoff::Backoff;
-pub use doctor::{Finding, Holder, Level};
 pub use error::{Error, Result};
 pub use handler::{Cancellation, Context, Failure, Handler};
 pub use job::{EnqueueOptions, Job};
 pub use jobs::Jobs;
 pub use memory::Memory;
 pub use name::{Kind, Queue};
-pub use operate::{Pruned, Retention};
+pub use operate::{Count, Finding, Finished, Holder, Level, Pruned, QueueStats, Retention, Stats, WorkerRecord};
 pub use page::{Page, PageRequest};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
@@ -47,7 +48,6 @@ pub use runner::{Runner, Tally};
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
-pub use stats::{Count, Finished, QueueStats, Stats, WorkerRecord};
 pub use store::{
     Cancelled, Claim, ClaimRequest, Claimed, Due, Enqueued, NewJob, Orphans, Outcome, Report, Reported, Rescued,
     Signal, Since, Store, Token, Turned, Unique, WorkerId,

@@ -1,11 +1,18 @@
 //! What operators do to jobs: many at once, by filter, and to the history.
 
+mod doctor;
+pub(crate) mod stats;
+#[cfg(any(feature = "cli", feature = "dashboard"))]
+pub(crate) mod visible;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::instrument;
 
-use crate::{Filter, Finding, JobId, Jobs, Result, Source, State, Stats, Store, WorkerRecord};
+pub use self::doctor::{Finding, Holder, Level};
+pub use self::stats::{Count, Finished, QueueStats, Stats, WorkerRecord};
+use crate::{Filter, JobId, Jobs, Result, Source, State, Store};
 
 /// How many jobs of a kind are counted before "more than".
 const BOUND: u32 = 10_000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Connection, Row, Rows, delta};
-use crate::stats::WINDOW;
+use crate::operate::stats::WINDOW;
 use crate::{
     Count, DeadReason, Filter, Finding, JobId, Outcome, Queue, QueueStats, Result, State, Stats, WorkerRecord,
 };

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::leave;
 use crate::handler::storable;
-use crate::stats::{LatestRow, QueueRow, WINDOW, queue_stats};
+use crate::operate::stats::{LatestRow, QueueRow, WINDOW, queue_stats};
 use crate::store::{duration, micros};
 use crate::{Count, Filter, Finding, Holder, JobId, Kind, Queue, Result, State, Stats, WorkerId, WorkerRecord};
 

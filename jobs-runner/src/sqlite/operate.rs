@@ -7,7 +7,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use super::time;
 use crate::handler::storable;
-use crate::stats::{LatestRow, QueueRow, WINDOW, queue_stats};
+use crate::operate::stats::{LatestRow, QueueRow, WINDOW, queue_stats};
 use crate::store::micros;
 use crate::{Count, Filter, Finding, JobId, Kind, Queue, Result, State, Stats, WorkerId, WorkerRecord};
 
