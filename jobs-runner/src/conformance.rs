@@ -78,6 +78,7 @@ macro_rules! __laws {
             many_jobs_are_deleted_at_once
             a_filter_is_the_same_in_every_verb
             history_is_pruned_by_state_and_age
+            a_runner_forgets_old_history
             stats_are_bounded
             workers_are_listed
             the_doctor_looks_at_the_queues

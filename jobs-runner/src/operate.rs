@@ -1,6 +1,7 @@
 //! What operators do to jobs: many at once, by filter, and to the history.
 
 mod doctor;
+mod retention;
 pub(crate) mod stats;
 #[cfg(any(feature = "cli", feature = "dashboard"))]
 pub(crate) mod visible;
@@ -11,6 +12,8 @@ use tokio::time::Instant;
 use tracing::instrument;
 
 pub use self::doctor::{Finding, Holder, Level};
+pub(crate) use self::retention::forget;
+pub use self::retention::{Pruned, Retention};
 pub use self::stats::{Count, Finished, QueueStats, Stats, WorkerRecord};
 use crate::{Filter, JobId, Jobs, Result, Source, State, Store};
 
@@ -18,41 +21,6 @@ use crate::{Filter, JobId, Jobs, Result, Source, State, Store};
 const BOUND: u32 = 10_000;
 /// How many jobs one transaction forgets: a few ten milliseconds on either database.
 const BATCH: u32 = 2_000;
-
-/// How long finished jobs are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Jobs that are done. Default: 7 days.
-    pub succeeded: Duration,
-    /// Jobs that somebody took out. Default: 30 days.
-    pub cancelled: Duration,
-    /// Jobs that were given up. Default: 90 days.
-    pub dead: Duration,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            succeeded: Duration::from_hours(7 * 24),
-            cancelled: Duration::from_hours(30 * 24),
-            dead: Duration::from_hours(90 * 24),
-        }
-    }
-}
-
-/// What was forgotten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Pruned {
-    /// Jobs that were done.
-    pub succeeded: u64,
-    /// Jobs that somebody took out.
-    pub cancelled: u64,
-    /// Jobs that were given up.
-    pub dead: u64,
-    /// Whether there may be more to forget: a limit or the time was up.
-    pub is_cut: bool,
-}
 
 impl<S: Store> Jobs<S> {
     /// Gives a waiting job up: it is dead, reason `fatal`, and says why. Says whether there was one.

@@ -13,9 +13,12 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use crate::handler::{Failed, Verdict};
+use crate::operate::forget;
 use crate::store::MAX_DURATION;
 use crate::worker::Worker;
-use crate::{Backoff, Cancellation, Context, Error, Failure, Handler, Jobs, Kind, Queue, Result, Source, Store};
+use crate::{
+    Backoff, Cancellation, Context, Error, Failure, Handler, Jobs, Kind, Queue, Result, Retention, Source, Store,
+};
 
 /// How many jobs of a queue run at once where nothing else was said.
 const CONCURRENCY: u32 = 10;
@@ -87,6 +90,7 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) grace: Duration,
     pub(crate) backoff: Backoff,
+    pub(crate) retention: Option<Retention>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +107,7 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             lease: Duration::from_secs(15),
             grace: Duration::from_secs(30),
             backoff: Backoff::default(),
+            retention: None,
         };
         Self {
             jobs,
@@ -171,6 +176,13 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         self
     }
 
+    /// Forgets finished jobs that are older than this, every minute while it runs. Default: they are kept for ever.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.settings.retention = Some(retention);
+        self
+    }
+
     /// Runs jobs until the shutdown completes, then stops gracefully and says what was done.
     ///
     /// From the shutdown on nothing is claimed and every handler's [`Context::cancelled`] returns; running work has the grace
@@ -187,12 +199,18 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         for (queue, concurrency) in self.served() {
             workers.spawn(Worker::new(self, queue, concurrency).run(stopping.clone()));
         }
+        let mut pruning = JoinSet::new();
+        if let Some(retention) = self.settings.retention {
+            // Ends with the set, in the middle of a transaction or not: that is rolled back.
+            pruning.spawn(forget(self.jobs.clone(), self.source.clone(), retention));
+        }
         let mut tally = Tally::default();
         tokio::select! {
             () = shutdown => {}
             // A worker ends before the shutdown only by a panic, which goes on here.
             Some(ended) = workers.join_next() => tally += finished(ended),
         }
+        pruning.shutdown().await;
         stop.send_replace(Some(Instant::now() + self.settings.grace));
         while let Some(ended) = workers.join_next().await {
             tally += finished(ended);

@@ -355,7 +355,7 @@ impl Store for Sqlite {
         limit: u32,
     ) -> Result<Vec<JobRecord>> {
         sqlx::query(include_str!("sqlite/list.sql"))
-            .bind(before.map_or(i64::MAX, JobId::as_i64))
+            .bind(before.map_or(i64::MAX, |before| before.as_i64().saturating_sub(1)))
             .bind(filter.id.map(JobId::as_i64))
             .bind(filter.queue.as_ref().map(Queue::as_str))
             .bind(filter.kind.as_ref().map(Kind::as_str))

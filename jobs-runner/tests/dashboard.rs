@@ -367,3 +367,79 @@ impl Guard for Everybody {
         true
     }
 }
+
+/// A history of a million (under `STOA_TEST_FULL`; else a small one), most of it succeeded, with a queue in front of it.
+const FILL_SQLITE: &str = r#"
+    WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < $1)
+    INSERT INTO jobs_queue_history
+        (id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, last_error, run_at, created_at,
+        attempted_at, finished_at)
+    SELECT n, 'queue' || (n % 7), 'kind' || (n % 50), '{"number": ' || n || ', "text": "' || hex(zeroblob(60)) || '"}',
+        CASE WHEN n % 1000 = 0 THEN 'dead' WHEN n % 1000 = 1 THEN 'cancelled' ELSE 'succeeded' END,
+        CASE WHEN n % 1000 = 0 THEN 'fatal' END, 5, 1, 20, 0, CASE WHEN n % 1000 = 0 THEN 'no such account' END,
+        at - 2000000, at - 2000000, at - 1000000, at
+    FROM (SELECT n, CAST(unixepoch('subsec') * 1000000 AS INTEGER) - ($1 - n) * 10000 AS at FROM number)
+"#;
+const FILL_POSTGRES: &str = r#"
+    INSERT INTO jobs_queue_history
+        (id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, last_error, run_at, created_at,
+        attempted_at, finished_at)
+    SELECT n, 'queue' || (n % 7), 'kind' || (n % 50), '{"number": ' || n || ', "text": "' || repeat('0', 120) || '"}',
+        CASE WHEN n % 1000 = 0 THEN 'dead' WHEN n % 1000 = 1 THEN 'cancelled' ELSE 'succeeded' END,
+        CASE WHEN n % 1000 = 0 THEN 'fatal' END, 5, 1, 20, 0, CASE WHEN n % 1000 = 0 THEN 'no such account' END,
+        at - interval '2 seconds', at - interval '2 seconds', at - interval '1 second', at
+    FROM (SELECT n, statement_timestamp() - ($1 - n) * interval '10 milliseconds' AS at FROM generate_series(1, $1) AS n) AS number
+"#;
+
+fn finished() -> i64 {
+    if std::env::var_os("STOA_TEST_FULL").is_some() { 1_000_000 } else { 20_000 }
+}
+
+#[tokio::test]
+async fn pages_are_quick_over_a_long_history_on_sqlite() {
+    let database = testkit::sqlite(&[&stoa_jobs_runner::sqlite::MIGRATOR]).await;
+    sqlx::query(FILL_SQLITE).bind(finished()).execute(database.pool()).await.unwrap();
+    pages_are_quick(Sqlite, database.pool()).await;
+}
+
+#[tokio::test]
+async fn pages_are_quick_over_a_long_history_on_postgres() {
+    let database = testkit::postgres(&[&stoa_jobs_runner::postgres::MIGRATOR]).await;
+    sqlx::query(FILL_POSTGRES).bind(finished()).execute(database.pool()).await.unwrap();
+    // As the vacuum would, sooner or later.
+    sqlx::query("ANALYZE jobs_queue_history").execute(database.pool()).await.unwrap();
+    pages_are_quick(Postgres, database.pool()).await;
+}
+
+/// Far above what they take, and far below what a count or a sort of a million rows does.
+const QUICK: std::time::Duration = std::time::Duration::from_millis(750);
+
+async fn pages_are_quick<S: Store + Clone, P: Source<Connection = S::Connection>>(store: S, source: &P) {
+    let jobs = Jobs::new(store);
+    let browser = Browser::new(&jobs, source);
+    let (last, middle) = (finished(), finished() / 2);
+    for path in [
+        String::new(),
+        "/list".to_owned(),
+        format!("/list?below={middle}"),
+        "/list?state=succeeded&below=60".to_owned(),
+        "/list?state=dead".to_owned(),
+        format!("/list?state=dead&below={middle}"),
+        "/list?state=running".to_owned(),
+        "/list?queue=queue3&kind=kind7".to_owned(),
+        "/list?state=dead&kind=kind0".to_owned(),
+        "/health".to_owned(),
+        format!("/job/{last}"),
+    ] {
+        let mut times = Vec::new();
+        for _ in 0..9 {
+            let began = std::time::Instant::now();
+            let answer = browser.get(&path).await;
+            times.push(began.elapsed());
+            assert_eq!(answer.status, StatusCode::OK, "{path}");
+        }
+        times.sort_unstable();
+        println!("{:.1?} median, {:.1?} worst: {path}", times[4], times[8]);
+        assert!(times[4] < QUICK, "{path} took {:?}", times[4]);
+    }
+}

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::queue::{Bench, claim, failed};
 use super::{HOUR, Harness, MAIL, new_job};
 use crate::{
-    Cancelled, Count, DeadReason, Due, Filter, JobId, Jobs, Kind, NewJob, Outcome, Queue, Retention, Source, State,
-    Store, WorkerId,
+    Cancelled, Context, Count, DeadReason, Due, Failure, Filter, Handler, Job, JobId, Jobs, Kind, NewJob, Outcome,
+    Queue, Retention, Runner, Source, State, Store, WorkerId,
 };
 
 const NEWS: Queue = Queue::from_static("news");
@@ -121,6 +123,40 @@ pub async fn history_is_pruned_by_state_and_age<H: Harness>(harness: &H) {
     let retention = Retention { succeeded: Duration::ZERO, dead: Duration::ZERO, ..Retention::default() };
     let pruned = jobs.prune_within(&bench.source, &retention, HOUR).await.unwrap();
     assert_eq!((pruned.succeeded, pruned.dead, pruned.is_cut), (1, 1, false));
+}
+
+/// While it runs, by itself.
+pub async fn a_runner_forgets_old_history<H: Harness>(harness: &H) {
+    let bench = Bench::<H>::new(harness);
+    let mut conn = bench.source.acquire().await.unwrap();
+    let (old, waiting) = (bench.enqueue(&mut conn, &new_job()).await, bench.enqueue(&mut conn, &new_job()).await);
+    bench.store.cancel(&mut conn, old).await.unwrap();
+    drop(conn);
+    let retention = Retention { cancelled: Duration::ZERO, ..Retention::default() };
+    let runner =
+        Runner::new(Jobs::new(bench.store.clone()), bench.source.clone(), ()).handle::<Idle>().retention(retention);
+    let gone = async {
+        while bench.store.find(&mut *bench.source.acquire().await.unwrap(), old).await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    runner.run_until(gone).await.unwrap();
+    let mut conn = bench.source.acquire().await.unwrap();
+    assert_eq!(bench.job(&mut conn, waiting).await.state, State::Pending);
+}
+
+/// A job of another queue than the others here.
+#[derive(Serialize, Deserialize)]
+struct Idle;
+
+impl Job for Idle {
+    const KIND: &'static str = "idle";
+}
+
+impl Handler<()> for Idle {
+    async fn run(self, _: &Context<()>) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// Every queue by state, none counted beyond the bound; paused queues are seen without a job.

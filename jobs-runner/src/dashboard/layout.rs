@@ -148,7 +148,7 @@ pub(super) fn state_badge(state: State) -> Markup {
 pub(super) fn line(text: &str) -> Markup {
     const LONGEST: usize = 160;
     let cut: String = text.chars().take(LONGEST).collect();
-    html! { (visible(&cut)) @if cut.len() < text.len() { "…" } }
+    html! { (visible(&cut.replace('\n', " ↵ "))) @if cut.len() < text.len() { "…" } }
 }
 
 pub(super) fn count(count: Count) -> Markup {
@@ -177,10 +177,17 @@ pub(super) fn moment(at: DateTime<Utc>) -> Markup {
     let now = Utc::now();
     let text = match (now - at).to_std() {
         Ok(ago) if ago < Duration::from_secs(1) => "now".to_owned(),
+        Ok(ago) if ago < Duration::from_mins(1) => format!("{} s ago", ago.as_secs()),
         Ok(ago) => format!("{} ago", span(ago)),
         Err(_) => format!("in {}", span((at - now).to_std().unwrap_or_default())),
     };
     html! { time datetime=(exact) title=(exact) { (text) } }
+}
+
+/// How long ago a moment was.
+pub(super) fn time_since(at: DateTime<Utc>) -> Markup {
+    let exact = at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    html! { time datetime=(exact) title=(exact) { (span((Utc::now() - at).to_std().unwrap_or_default())) } }
 }
 
 /// A duration in its two largest units.
@@ -188,7 +195,8 @@ pub(super) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{} ms", duration.as_millis()),
-        1..60 => format!("{seconds} s"),
+        1..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
         60..3600 => format!("{} min", seconds / 60),
         3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
@@ -204,6 +212,6 @@ mod tests {
         assert_eq!(thousands(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(thousands(999), "999");
         let spans = [7, 90, 7_300, 180_000].map(|seconds| span(Duration::from_secs(seconds)));
-        assert_eq!(spans, ["7 s", "1 min", "2 h 1 min", "2 d 2 h"]);
+        assert_eq!(spans, ["7.0 s", "1 min", "2 h 1 min", "2 d 2 h"]);
     }
 }

@@ -5,7 +5,7 @@ use axum::extract::{Query, State};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::layout::{Place, Refusal, button, line, moment, note, page, state_badge};
+use super::layout::{Place, Refusal, button, line, moment, note, page, state_badge, time_since};
 use super::protect::Visit;
 use super::{Action, Guard, Site};
 use crate::{Filter, JobId, JobRecord, Kind, PageRequest, Queue, Source, State as JobState, Store};
@@ -190,7 +190,7 @@ pub(super) fn table(visit: &Visit, jobs: &[JobRecord]) -> Markup {
                         }
                         td data-label="State" { (state_badge(job.state)) }
                         td data-label="Queue" { (job.queue) }
-                        td.number data-label="Attempts" { (job.attempt) span.soft { "/" (job.max_attempts) } }
+                        td.number data-label="Attempts" { span { (job.attempt) span.soft { "/" (job.max_attempts) } } }
                         td data-label="When" { (when(job)) }
                         td.said data-label="Said last" {
                             @if let Some(progress) = job.progress.as_ref().filter(|_| job.state == JobState::Running) {
@@ -207,7 +207,7 @@ pub(super) fn table(visit: &Visit, jobs: &[JobRecord]) -> Markup {
 fn when(job: &JobRecord) -> Markup {
     match (job.finished_at, job.attempted_at) {
         (Some(at), _) => html! { (moment(at)) },
-        (None, Some(at)) if job.state == JobState::Running => html! { "since " (moment(at)) },
-        _ => html! { "due " (moment(job.run_at)) },
+        (None, Some(at)) if job.state == JobState::Running => html! { span.when { "for " (time_since(at)) } },
+        _ => html! { span.when { "due " (moment(job.run_at)) } },
     }
 }

@@ -180,7 +180,7 @@ impl fmt::Display for Finding {
             }
             Self::Rows { table, live, dead } => write!(to, "{table} holds about {live} rows and {dead} dead ones")?,
             Self::Index { index, bytes, bytes_per_entry } => {
-                write!(to, "{index} takes {} KiB", bytes / 1024)?;
+                write!(to, "{index} takes {}", size(*bytes))?;
                 if let Some(bytes) = bytes_per_entry {
                     write!(to, ", {bytes} bytes an entry")?;
                 }
@@ -193,7 +193,7 @@ impl fmt::Display for Finding {
             Self::Paused { queue } => write!(to, "{queue} is paused")?,
             Self::LostWorkers { count } => write!(to, "{count} workers have stopped beating")?,
             Self::JournalMode { mode } => write!(to, "the journal mode is {mode}")?,
-            Self::Wal { bytes } => write!(to, "the write-ahead log takes {} KiB", bytes / 1024)?,
+            Self::Wal { bytes } => write!(to, "the write-ahead log takes {}", size(*bytes))?,
             Self::FreePages { free, pages } => write!(to, "{free} of {pages} pages are free")?,
         }
         match self.advice() {
@@ -223,6 +223,13 @@ impl Finding {
             Self::FreePages { .. } => "VACUUM, when nobody writes",
             Self::Paused { .. } => return None,
         })
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes >> 10 {
+        kib @ 0..10_240 => format!("{kib} KiB"),
+        kib => format!("{} MiB", kib >> 10),
     }
 }
 

@@ -6,7 +6,7 @@ WHERE id = ANY(
     ARRAY(
         SELECT id
         FROM jobs_queue_job
-        WHERE id < $1 AND id BETWEEN COALESCE($2::bigint, 0) AND COALESCE($2, 9223372036854775807)
+        WHERE id BETWEEN COALESCE($2::bigint, 0) AND LEAST($1, $2)
             AND ($3::text IS NULL OR queue = $3) AND ($4::text IS NULL OR kind = $4)
             AND ($5::text IS NULL OR $5 IN ('pending', 'running', 'failed') AND state = $5)
             AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
@@ -16,7 +16,7 @@ WHERE id = ANY(
     || ARRAY(
         SELECT id
         FROM jobs_queue_history
-        WHERE id < $1 AND id BETWEEN COALESCE($2::bigint, 0) AND COALESCE($2, 9223372036854775807)
+        WHERE id BETWEEN COALESCE($2::bigint, 0) AND LEAST($1, $2)
             AND ($3::text IS NULL OR queue = $3) AND ($4::text IS NULL OR kind = $4)
             AND ($5::text IS NULL OR $5 = 'succeeded' AND state = 'succeeded')
             AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
@@ -26,7 +26,7 @@ WHERE id = ANY(
     || ARRAY(
         SELECT id
         FROM jobs_queue_history
-        WHERE id < $1 AND id BETWEEN COALESCE($2::bigint, 0) AND COALESCE($2, 9223372036854775807)
+        WHERE id BETWEEN COALESCE($2::bigint, 0) AND LEAST($1, $2)
             AND ($3::text IS NULL OR queue = $3) AND ($4::text IS NULL OR kind = $4)
             AND state <> 'succeeded' AND $5::text IN ('dead', 'cancelled') AND state = $5
             AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)

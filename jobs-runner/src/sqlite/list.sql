@@ -7,7 +7,7 @@ WHERE id IN (
     FROM (
         SELECT id
         FROM jobs_queue_job
-        WHERE id < $1 AND id BETWEEN COALESCE($2, 0) AND COALESCE($2, 9223372036854775807)
+        WHERE id BETWEEN COALESCE($2, 0) AND min($1, COALESCE($2, $1))
             AND ($3 IS NULL OR queue = $3) AND ($4 IS NULL OR kind = $4)
             AND ($5 IS NULL OR $5 IN ('pending', 'running', 'failed')) AND ($5 IS NULL OR state = $5)
             AND ($6 IS NULL OR created_at >= $6) AND ($7 IS NULL OR created_at < $7)
@@ -19,7 +19,7 @@ WHERE id IN (
     FROM (
         SELECT id
         FROM jobs_queue_history
-        WHERE id < $1 AND id BETWEEN COALESCE($2, 0) AND COALESCE($2, 9223372036854775807)
+        WHERE id BETWEEN COALESCE($2, 0) AND min($1, COALESCE($2, $1))
             AND ($3 IS NULL OR queue = $3) AND ($4 IS NULL OR kind = $4)
             AND ($5 IS NULL OR $5 = 'succeeded') AND ($5 IS NULL OR state = 'succeeded')
             AND ($6 IS NULL OR created_at >= $6) AND ($7 IS NULL OR created_at < $7)
@@ -31,7 +31,7 @@ WHERE id IN (
     FROM (
         SELECT id
         FROM jobs_queue_history
-        WHERE id < $1 AND id BETWEEN COALESCE($2, 0) AND COALESCE($2, 9223372036854775807)
+        WHERE id BETWEEN COALESCE($2, 0) AND min($1, COALESCE($2, $1))
             AND ($3 IS NULL OR queue = $3) AND ($4 IS NULL OR kind = $4)
             AND state <> 'succeeded' AND $5 IN ('dead', 'cancelled') AND state = $5
             AND ($6 IS NULL OR created_at >= $6) AND ($7 IS NULL OR created_at < $7)
