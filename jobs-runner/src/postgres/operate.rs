@@ -57,8 +57,28 @@ pub(super) async fn prune(conn: &mut PgConnection, state: State, older_than: Dur
 }
 
 pub(super) async fn stats(conn: &mut PgConnection, bound: u32) -> Result<Stats> {
+    let names: Vec<String> = sqlx::query_scalar(
+        r#"
+        WITH RECURSIVE named AS (
+            SELECT min(queue) AS queue
+            FROM jobs_queue_job
+            UNION ALL
+            SELECT (SELECT min(queue) FROM jobs_queue_job WHERE queue > named.queue)
+            FROM named
+            WHERE queue IS NOT NULL
+        )
+        SELECT queue
+        FROM named
+        WHERE queue IS NOT NULL
+        UNION
+        SELECT queue
+        FROM jobs_queue_pause
+        "#,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
     let queues: Vec<QueueRow> =
-        sqlx::query_as(include_str!("queues.sql")).bind(i64::from(bound)).fetch_all(&mut *conn).await?;
+        sqlx::query_as(include_str!("queues.sql")).bind(i64::from(bound)).bind(names).fetch_all(&mut *conn).await?;
     let latest: Vec<LatestRow> = sqlx::query_as(include_str!("finished.sql"))
         .bind(i64::from(bound))
         .bind(micros(WINDOW))
