@@ -5,6 +5,7 @@
 mod attempt;
 mod cron;
 mod life;
+mod operate;
 mod periodic;
 mod queue;
 mod runner;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use attempt::*;
 pub use cron::*;
 pub use life::*;
+pub use operate::*;
 pub use periodic::*;
 pub use queue::*;
 pub use runner::*;
@@ -75,6 +77,15 @@ macro_rules! __laws {
             a_turn_ends_and_begins
             a_job_of_an_unknown_worker_is_found
             an_empty_queue_says_when_to_come_back
+            a_discarded_job_is_dead_and_says_why
+            many_jobs_are_cancelled_at_once
+            many_jobs_are_deleted_at_once
+            a_filter_is_the_same_in_every_verb
+            history_is_pruned_by_state_and_age
+            a_runner_forgets_old_history
+            stats_are_bounded
+            workers_are_listed
+            the_doctor_looks_at_the_queues
             a_handler_runs_once_for_each_job
             a_failing_handler_is_tried_again
             failures_say_what_shall_become_of_the_job

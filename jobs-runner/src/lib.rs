@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod jobs;
+mod operate;
 mod runner;
 mod worker;
 
@@ -30,8 +31,12 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 
 pub use backoff::Backoff;
 #[cfg(feature = "cron")]
@@ -42,6 +47,7 @@ pub use job::{EnqueueOptions, Job};
 pub use jobs::Jobs;
 pub use memory::Memory;
 pub use name::{Kind, Name, Queue};
+pub use operate::{Count, Finding, Finished, Holder, Level, Pruned, QueueStats, Retention, Stats, WorkerRecord};
 pub use page::{Page, PageRequest};
 pub use periodic::{Batch, Lead};
 #[cfg(feature = "postgres")]

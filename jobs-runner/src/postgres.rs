@@ -2,6 +2,7 @@
 
 mod cron;
 mod leader;
+mod operate;
 mod pooled;
 mod wake;
 
@@ -18,9 +19,9 @@ use crate::handler::storable;
 use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Durability, Enqueued, Error, Filter, JobId,
-    JobRecord, Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement,
-    Signal, Source, State, Store, Timetable, Token, Turned, WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Durability, Enqueued, Error, Filter, Finding,
+    JobId, JobRecord, Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement,
+    Signal, Source, State, Stats, Store, Timetable, Token, Turned, WorkerId, WorkerRecord,
 };
 
 pub use pooled::Pooled;
@@ -34,6 +35,7 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = Migrator::with_migrations(vec![
         migration(1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
         migration(2, "schedule", include_str!("../migrations/postgres/0002_schedule.sql")),
+        migration(4, "operate", include_str!("../migrations/postgres/0004_operate.sql")),
     ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
@@ -205,7 +207,7 @@ impl Store for Postgres {
     }
 
     async fn expire(&self, conn: &mut PgConnection, limit: u32) -> Result<u32> {
-        Ok(leave(conn, None, limit).await?.len().try_into().unwrap_or(limit))
+        Ok(leave(conn, "expired", &Filter::default(), limit, None).await?.len().try_into().unwrap_or(limit))
     }
 
     async fn progress(&self, conn: &mut PgConnection, claim: Claim, progress: &str) -> Result<bool> {
@@ -225,7 +227,7 @@ impl Store for Postgres {
     }
 
     async fn cancel(&self, conn: &mut PgConnection, id: JobId) -> Result<Cancelled> {
-        let states = leave(conn, Some(id), 1).await?;
+        let states = leave(conn, "cancelled", &Filter::default().id(id), 1, None).await?;
         Ok(match states.first().map(String::as_str) {
             None => Cancelled::NotFound,
             Some("running") => Cancelled::Requested,
@@ -240,6 +242,8 @@ impl Store for Postgres {
             .bind(filter.kind.as_ref().map(Kind::as_str))
             .bind(filter.state.map(State::as_str))
             .bind(i64::from(limit))
+            .bind(filter.after)
+            .bind(filter.before)
             .fetch_one(conn)
             .await?;
         Ok(count.unsigned_abs())
@@ -314,28 +318,48 @@ impl Store for Postgres {
         before: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<JobRecord>> {
-        sqlx::query(
-            r#"
-            SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-                progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
-            FROM jobs_queue_record
-            WHERE id < $1 AND ($2::bigint IS NULL OR id = $2) AND ($3::text IS NULL OR queue = $3)
-                AND ($4::text IS NULL OR kind = $4) AND ($5::text IS NULL OR state = $5)
-            ORDER BY id DESC
-            LIMIT $6
-            "#,
-        )
-        .bind(before.map_or(i64::MAX, JobId::as_i64))
-        .bind(filter.id.map(JobId::as_i64))
-        .bind(filter.queue.as_ref().map(Queue::as_str))
-        .bind(filter.kind.as_ref().map(Kind::as_str))
-        .bind(filter.state.map(State::as_str))
-        .bind(i64::from(limit))
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(record)
-        .collect()
+        sqlx::query(include_str!("postgres/list.sql"))
+            .bind(before.map_or(i64::MAX, |before| before.as_i64().saturating_sub(1)))
+            .bind(filter.id.map(JobId::as_i64))
+            .bind(filter.queue.as_ref().map(Queue::as_str))
+            .bind(filter.kind.as_ref().map(Kind::as_str))
+            .bind(filter.state.map(State::as_str))
+            .bind(filter.after)
+            .bind(filter.before)
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?
+            .iter()
+            .map(record)
+            .collect()
+    }
+
+    async fn discard(&self, conn: &mut PgConnection, id: JobId, why: &str) -> Result<bool> {
+        operate::discard(conn, id, why).await
+    }
+
+    async fn cancel_many(&self, conn: &mut PgConnection, filter: &Filter, limit: u32) -> Result<u64> {
+        operate::cancel_many(conn, filter, limit).await
+    }
+
+    async fn delete_many(&self, conn: &mut PgConnection, filter: &Filter, limit: u32) -> Result<u64> {
+        operate::delete_many(conn, filter, limit).await
+    }
+
+    async fn prune(&self, conn: &mut PgConnection, state: State, older_than: Duration, limit: u32) -> Result<u64> {
+        operate::prune(conn, state, older_than, limit).await
+    }
+
+    async fn stats(&self, conn: &mut PgConnection, bound: u32) -> Result<Stats> {
+        operate::stats(conn, bound).await
+    }
+
+    async fn workers(&self, conn: &mut PgConnection) -> Result<Vec<WorkerRecord>> {
+        operate::workers(conn).await
+    }
+
+    async fn doctor(&self, conn: &mut PgConnection) -> Result<Vec<Finding>> {
+        operate::doctor(conn).await
     }
 
     async fn post(&self, conn: &mut PgConnection, entries: &[CronEntry<'_>]) -> Result<()> {
@@ -375,10 +399,27 @@ impl Store for Postgres {
     }
 }
 
-/// Cancels one job, or those that have expired.
-async fn leave(conn: &mut PgConnection, id: Option<JobId>, limit: u32) -> Result<Vec<String>> {
-    let query = sqlx::query_scalar(include_str!("postgres/leave.sql"));
-    Ok(query.bind(id.map(JobId::as_i64)).bind(i64::from(limit)).fetch_all(conn).await?)
+/// Ends waiting jobs as `cancelled`, `discarded` or `expired`, and says what they are then.
+async fn leave(
+    conn: &mut PgConnection,
+    verb: &str,
+    filter: &Filter,
+    limit: u32,
+    error: Option<&str>,
+) -> Result<Vec<String>> {
+    let states = sqlx::query_scalar(include_str!("postgres/leave.sql"))
+        .bind(filter.id.map(JobId::as_i64))
+        .bind(verb)
+        .bind(i64::from(limit))
+        .bind(filter.queue.as_ref().map(Queue::as_str))
+        .bind(filter.kind.as_ref().map(Kind::as_str))
+        .bind(filter.state.map(State::as_str))
+        .bind(filter.after)
+        .bind(filter.before)
+        .bind(error)
+        .fetch_all(conn)
+        .await?;
+    Ok(states)
 }
 
 /// New jobs by column, as `unnest` takes them.

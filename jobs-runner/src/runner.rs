@@ -18,11 +18,13 @@ use crate::Cron;
 #[cfg(feature = "cron")]
 use crate::cron::Ticker;
 use crate::handler::{Failed, Verdict};
+use crate::operate::forget;
 use crate::periodic::{Leader, Periodic};
 use crate::store::MAX_DURATION;
 use crate::worker::Worker;
 use crate::{
-    Backoff, Batch, Cancellation, Context, Error, Failure, Handler, Jobs, Kind, Name, Queue, Result, Source, Store,
+    Backoff, Batch, Cancellation, Context, Error, Failure, Handler, Jobs, Kind, Name, Queue, Result, Retention, Source,
+    Store,
 };
 
 /// How many jobs of a queue run at once where nothing else was said.
@@ -101,6 +103,7 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) grace: Duration,
     pub(crate) backoff: Backoff,
+    pub(crate) retention: Option<Retention>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +120,7 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             lease: Duration::from_secs(15),
             grace: Duration::from_secs(30),
             backoff: Backoff::default(),
+            retention: None,
         };
         Self {
             jobs,
@@ -242,6 +246,13 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         self
     }
 
+    /// Forgets finished jobs that are older than this, every minute while it runs. Default: they are kept for ever.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.settings.retention = Some(retention);
+        self
+    }
+
     /// Runs jobs until the shutdown completes, then stops gracefully and says what was done.
     ///
     /// From the shutdown on nothing is claimed and every handler's [`Context::cancelled`] returns; running work has the grace
@@ -273,6 +284,11 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
                 Tally::default()
             });
         }
+        let mut pruning = JoinSet::new();
+        if let Some(retention) = self.settings.retention {
+            // Ends with the set, in the middle of a transaction or not: that is rolled back.
+            pruning.spawn(forget(self.jobs.clone(), self.source.clone(), retention));
+        }
         let mut tally = Tally::default();
         tokio::select! {
             () = shutdown => {}
@@ -280,6 +296,7 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             Some(ended) = workers.join_next() => tally += finished(ended),
             never = self.hear() => match never {},
         }
+        pruning.shutdown().await;
         stop.send_replace(Some(Instant::now() + self.settings.grace));
         while let Some(ended) = workers.join_next().await {
             tally += finished(ended);

@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::Error;
 use crate::{
-    CronEntry, DeadReason, Filter, JobId, JobRecord, Kind, Lead, Name, Queue, Result, Settlement, State, Timetable,
+    CronEntry, DeadReason, Filter, Finding, JobId, JobRecord, Kind, Lead, Name, Queue, Result, Settlement, State,
+    Stats, Timetable, WorkerRecord,
 };
 
 /// No lease, delay or backoff is longer: a hundred years.
@@ -200,6 +201,43 @@ pub trait Store: Send + Sync + 'static {
     /// Gives the lead up, so that anybody may take it at once.
     fn resign(&self, conn: &mut Self::Connection, name: &Name, token: Token)
     -> impl Future<Output = Result<()>> + Send;
+
+    /// Gives a waiting job up: dead, reason `fatal`, with this as its error. Says whether there was one.
+    fn discard(&self, conn: &mut Self::Connection, id: JobId, why: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Cancels up to `limit` waiting jobs or asks the workers of running ones to, lower ids first, and says how many.
+    fn cancel_many(
+        &self,
+        conn: &mut Self::Connection,
+        filter: &Filter,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Removes up to `limit` waiting and up to `limit` finished jobs, lower ids first, and says how many.
+    fn delete_many(
+        &self,
+        conn: &mut Self::Connection,
+        filter: &Filter,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Removes up to `limit` jobs in this final state that were finished at least `older_than` ago, the oldest first.
+    fn prune(
+        &self,
+        conn: &mut Self::Connection,
+        state: State,
+        older_than: Duration,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Says how the queues are doing, and walks over no more than about `bound` jobs of each kind for it.
+    fn stats(&self, conn: &mut Self::Connection, bound: u32) -> impl Future<Output = Result<Stats>> + Send;
+
+    /// Lists up to a thousand workers, those that came last first.
+    fn workers(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Vec<WorkerRecord>>> + Send;
+
+    /// Measures what may be wrong with the database itself.
+    fn doctor(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Vec<Finding>>> + Send;
 }
 
 /// One job to store.

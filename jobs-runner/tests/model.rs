@@ -75,6 +75,24 @@ enum Operation {
         queue: Option<usize>,
         state: Option<usize>,
     },
+    Discard {
+        job: prop::sample::Index,
+    },
+    CancelMany {
+        queue: Option<usize>,
+        state: Option<usize>,
+        limit: u32,
+    },
+    DeleteMany {
+        queue: Option<usize>,
+        state: Option<usize>,
+        limit: u32,
+    },
+    Prune {
+        state: usize,
+        older_than: Time,
+    },
+    Stats,
     Pause {
         queue: usize,
     },
@@ -212,6 +230,13 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => index.clone().prop_map(|job| Operation::Delete { job }),
         1 => (prop::option::of(queue.clone()), prop::option::of(0..STATES.len()))
             .prop_map(|(queue, state)| Operation::Retry { queue, state }),
+        1 => index.clone().prop_map(|job| Operation::Discard { job }),
+        1 => (prop::option::of(queue.clone()), prop::option::of(0..STATES.len()), 0..4_u32)
+            .prop_map(|(queue, state, limit)| Operation::CancelMany { queue, state, limit }),
+        1 => (prop::option::of(queue.clone()), prop::option::of(0..STATES.len()), 0..4_u32)
+            .prop_map(|(queue, state, limit)| Operation::DeleteMany { queue, state, limit }),
+        1 => (0..STATES.len(), time()).prop_map(|(state, older_than)| Operation::Prune { state, older_than }),
+        1 => Just(Operation::Stats),
         1 => queue.clone().prop_map(|queue| Operation::Pause { queue }),
         2 => queue.clone().prop_map(|queue| Operation::Resume { queue }),
         10 => clock().prop_map(Operation::Clock),
@@ -233,6 +258,17 @@ fn clock() -> impl Strategy<Value = Clock> {
         1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Clock::Ran { name, who }),
         1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Clock::Resign { name, who }),
     ]
+}
+
+fn filter(queue: Option<usize>, state: Option<usize>) -> Filter {
+    let mut filter = Filter::default();
+    if let Some(queue) = queue {
+        filter = filter.queue(QUEUES[queue].clone());
+    }
+    if let Some(state) = state {
+        filter = filter.state(STATES[state]);
+    }
+    filter
 }
 
 /// What the operations have brought about so far, in one backend.
@@ -393,14 +429,27 @@ async fn answer<S: Store>(
         Operation::Cancel { job } => format!("{:?}", store.cancel(conn, history.job(*job)).await.unwrap()),
         Operation::Delete { job } => format!("{:?}", store.delete(conn, history.job(*job)).await.unwrap()),
         Operation::Retry { queue, state } => {
-            let mut filter = Filter::default();
-            if let Some(queue) = queue {
-                filter = filter.queue(QUEUES[*queue].clone());
-            }
-            if let Some(state) = state {
-                filter = filter.state(STATES[*state]);
-            }
-            format!("{:?}", store.retry(conn, &filter, 1000).await.unwrap())
+            format!("{:?}", store.retry(conn, &filter(*queue, *state), 1000).await.unwrap())
+        }
+        Operation::Discard { job } => {
+            format!("{:?}", store.discard(conn, history.job(*job), "no use").await.unwrap())
+        }
+        Operation::CancelMany { queue, state, limit } => {
+            format!("{:?}", store.cancel_many(conn, &filter(*queue, *state), *limit).await.unwrap())
+        }
+        Operation::DeleteMany { queue, state, limit } => {
+            format!("{:?}", store.delete_many(conn, &filter(*queue, *state), *limit).await.unwrap())
+        }
+        Operation::Prune { state, older_than } => {
+            format!("{:?}", store.prune(conn, STATES[*state], (*older_than).into(), 1000).await.unwrap())
+        }
+        Operation::Stats => {
+            let stats = store.stats(conn, 1000).await.unwrap();
+            let queues = stats.queues.iter().map(|queue| {
+                let counts = (queue.ready, queue.running, queue.scheduled, queue.failed, queue.finished);
+                (&queue.queue, queue.is_paused, counts, queue.oldest.is_some())
+            });
+            format!("{:?} {:?}", queues.collect::<Vec<_>>(), (stats.dead, stats.cancelled))
         }
         Operation::Pause { queue } => format!("{:?}", store.pause(conn, &QUEUES[*queue]).await.unwrap()),
         Operation::Resume { queue } => format!("{:?}", store.resume(conn, &QUEUES[*queue]).await.unwrap()),
@@ -409,15 +458,8 @@ async fn answer<S: Store>(
             format!("{:?}", store.find(conn, history.job(*job)).await.unwrap().map(|job| history.describe(&job)))
         }
         Operation::List { queue, state, before, limit } => {
-            let mut filter = Filter::default();
-            if let Some(queue) = queue {
-                filter = filter.queue(QUEUES[*queue].clone());
-            }
-            if let Some(state) = state {
-                filter = filter.state(STATES[*state]);
-            }
             let before = before.filter(|_| !history.jobs.is_empty()).map(|job| *job.get(&history.jobs));
-            let jobs = store.list(conn, &filter, before, *limit).await.unwrap();
+            let jobs = store.list(conn, &filter(*queue, *state), before, *limit).await.unwrap();
             format!("{:?}", jobs.iter().map(|job| history.describe(job)).collect::<Vec<_>>())
         }
     }
