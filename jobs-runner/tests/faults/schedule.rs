@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use stoa_jobs_runner::{
     ClaimRequest, Claimed, EnqueueOptions, Job, Kind, Postgres, Queue, Source, Sqlite, Store, Token, WorkerId,
 };
@@ -67,16 +67,17 @@ fn is_ready(claimed: &[Claimed]) {
 /// What one claim takes.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
-    /// Blocks of the table and its indexes on PostgreSQL, steps of the virtual machine on SQLite.
+    /// The median: blocks of the table and its indexes on PostgreSQL, steps of the virtual machine on SQLite.
     work: u64,
     /// The median.
     time: Duration,
 }
 
 impl Cost {
-    fn new(work: u64, mut times: Vec<Duration>) -> Self {
+    fn new(mut work: Vec<u64>, mut times: Vec<Duration>) -> Self {
+        work.sort_unstable();
         times.sort_unstable();
-        Self { work: work / times.len() as u64, time: times[times.len() / 2] }
+        Self { work: work[work.len() / 2], time: times[times.len() / 2] }
     }
 
     /// A machine that is busy for a moment doubles the time of everything.
@@ -86,15 +87,15 @@ impl Cost {
 }
 
 /// Claims that are taken back, so that all find the same.
-async fn postgres_cost(pool: &PgPool) -> Cost {
-    let (mut work, mut times) = (0, Vec::new());
+async fn postgres_cost(conn: &mut PgConnection) -> Cost {
+    let (mut work, mut times) = (Vec::new(), Vec::new());
     for _ in 0..CLAIMS {
-        let mut tx = pool.begin().await.unwrap();
+        let mut tx = Connection::begin(&mut *conn).await.unwrap();
         let before = blocks(&mut tx).await;
         let started = Instant::now();
         let claimed = claim(&Postgres, &mut tx).await;
         times.push(started.elapsed());
-        work += blocks(&mut tx).await - before;
+        work.push(blocks(&mut tx).await - before);
         tx.rollback().await.unwrap();
         is_ready(&claimed);
     }
@@ -121,35 +122,38 @@ async fn blocks(conn: &mut PgConnection) -> u64 {
     count.unsigned_abs()
 }
 
-async fn execute(pool: &PgPool, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(pool).await.unwrap();
+async fn execute(conn: &mut PgConnection, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(conn).await.unwrap();
 }
 
+/// On one connection, whose plan is made while the table is small.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn future_jobs_do_not_slow_claims_on_postgres_whatever_it_knows_of_them() {
     let stage = Stage::postgres().await;
-    let pool = &stage.source;
-    execute(pool, "ALTER TABLE jobs_queue_job SET (autovacuum_enabled = off)").await;
-    execute(pool, "ANALYZE jobs_queue_job").await;
+    let conn = &mut *stage.source.acquire().await.unwrap();
+    execute(conn, "ALTER TABLE jobs_queue_job SET (autovacuum_enabled = off)").await;
+    execute(conn, "ANALYZE jobs_queue_job").await;
     ready_jobs(&stage).await;
-    let alone = postgres_cost(pool).await;
-    no_claim_exceeds_its_limit(pool).await;
+    let alone = postgres_cost(conn).await;
+    no_claim_exceeds_its_limit(&stage.source).await;
 
     future_jobs(&stage).await;
-    let unknown = postgres_cost(pool).await;
-    no_claim_exceeds_its_limit(pool).await;
-    execute(pool, "ANALYZE jobs_queue_job").await;
-    let known = postgres_cost(pool).await;
-    no_claim_exceeds_its_limit(pool).await;
+    let unknown = postgres_cost(conn).await;
+    no_claim_exceeds_its_limit(&stage.source).await;
+    execute(conn, "ANALYZE jobs_queue_job").await;
+    let known = postgres_cost(conn).await;
+    no_claim_exceeds_its_limit(&stage.source).await;
     // What has been known is wrong now, and dead rows are everywhere.
-    execute(pool, "DELETE FROM jobs_queue_job WHERE priority = 0").await;
-    no_claim_exceeds_its_limit(pool).await;
-    execute(pool, "VACUUM jobs_queue_job").await;
-    let outdated = postgres_cost(pool).await;
-    no_claim_exceeds_its_limit(pool).await;
+    execute(conn, "DELETE FROM jobs_queue_job WHERE priority = 0").await;
+    no_claim_exceeds_its_limit(&stage.source).await;
+    execute(conn, "VACUUM jobs_queue_job").await;
+    let outdated = postgres_cost(conn).await;
+    no_claim_exceeds_its_limit(&stage.source).await;
 
     println!("alone {alone:?}, among unknown {unknown:?}, known {known:?}, and deleted {outdated:?}");
-    for cost in [unknown, known, outdated] {
+    // A plan that was made for the small table is kept for as long as it is not slow: only time tells.
+    assert!(unknown.time <= 5 * alone.time + Duration::from_millis(35), "{unknown:?} instead of {alone:?}");
+    for cost in [known, outdated] {
         assert!(cost.is_as_low_as(alone), "{cost:?} instead of {alone:?}");
     }
 }
@@ -205,15 +209,17 @@ async fn sqlite_cost(stage: &Stage<Sqlite, sqlx::SqlitePool>) -> Cost {
         true
     };
     conn.lock_handle().await.unwrap().set_progress_handler(1, count);
-    let mut times = Vec::new();
+    let (mut work, mut times) = (Vec::new(), Vec::new());
     for _ in 0..CLAIMS {
-        let mut tx = sqlx::Connection::begin_with(&mut *conn, "BEGIN IMMEDIATE").await.unwrap();
+        let mut tx = Connection::begin_with(&mut *conn, "BEGIN IMMEDIATE").await.unwrap();
+        let before = steps.load(Ordering::Relaxed);
         let started = Instant::now();
         let claimed = claim(&Sqlite, &mut tx).await;
         times.push(started.elapsed());
+        work.push(steps.load(Ordering::Relaxed) - before);
         tx.rollback().await.unwrap();
         is_ready(&claimed);
     }
     conn.lock_handle().await.unwrap().remove_progress_handler();
-    Cost::new(steps.load(Ordering::Relaxed), times)
+    Cost::new(work, times)
 }
