@@ -83,7 +83,6 @@ impl Act {
             }
             Self::Explode => abort(),
             Self::Hang => std::future::pending().await,
-            Self::Hold(gate) => passed(&cx.state().desk, &gate).await,
             Self::Listen => {
                 cx.cancelled().await;
                 cx.state().desk.note(Event::Cancelled, cx);
@@ -93,7 +92,7 @@ impl Act {
                 passed(&cx.state().desk, "first").await;
                 return report.make(cx).await;
             }
-            Self::Outlive(_, Some(gate)) => passed(&cx.state().desk, &gate).await,
+            Self::Hold(gate) | Self::Outlive(_, Some(gate)) => passed(&cx.state().desk, &gate).await,
             Self::Outlive(_, None) => {}
         }
         Ok(())
