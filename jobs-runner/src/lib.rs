@@ -7,36 +7,32 @@ mod worker;
 
 #[cfg(feature = "cron")]
 mod cron;
-mod periodic;
-
 mod flight;
 mod hunger;
+mod periodic;
 mod wake;
 
 mod backoff;
-mod handler;
-mod job;
-mod name;
-mod page;
-mod record;
-mod timetable;
-
-mod error;
-mod source;
-mod store;
-
-pub mod memory;
-#[cfg(feature = "postgres")]
-pub mod postgres;
-#[cfg(feature = "sqlite")]
-pub mod sqlite;
-
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
+mod error;
+mod handler;
+mod job;
+pub mod memory;
+mod name;
+mod page;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod record;
+mod source;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod store;
+mod timetable;
 
 pub use backoff::Backoff;
 #[cfg(feature = "cron")]
