@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use stoa_jobs_runner::{JobId, Source, State, Store};
+use stoa_jobs_runner::{JobId, Runner, Source, State, Store};
 
-use crate::desk::{Entry, Event};
+use crate::desk::{Entry, Event, micros_now};
 use crate::stage::{Stage, on_both_databases, pause, until};
-use crate::task::{Act, Task};
+use crate::task::{Act, Host, Task};
 use crate::worker::Worker;
 
 on_both_databases! {
     a_job_runs_after_its_commit_and_not_without
+    a_job_starts_soon_after_its_commit
 }
 
 async fn a_job_runs_after_its_commit_and_not_without<S, P>(stage: &Stage<S, P>)
@@ -48,4 +49,30 @@ where
     // SQLite gives the id of a job that never existed to the next one.
     assert!(all.len() == 3 && stage.desk.count(|entry| entry.event == Event::Began) == 3, "{never}: {all:?}");
     assert_eq!(worker.stop().await.succeeded, 3);
+}
+
+/// In the process that wakes its runner, which would look for work by itself in an hour.
+async fn a_job_starts_soon_after_its_commit<S, P>(stage: &Stage<S, P>)
+where
+    S: Store + Clone,
+    P: Source<Connection = S::Connection>,
+{
+    let host = Host { jobs: stage.jobs.clone(), source: stage.source.clone(), desk: stage.desk.clone() };
+    let runner = Runner::new(stage.jobs.clone(), stage.source.clone(), host)
+        .handle::<Task>()
+        .poll_interval(Duration::from_hours(1));
+    let mut delays = Vec::new();
+    let measured = async {
+        for _ in 0..20 {
+            let id = stage.enqueue([Act::Work(0)]).await[0];
+            let committed_at = micros_now();
+            stage.jobs.wake();
+            let began = async || stage.desk.entries().into_iter().find(|entry| entry.is(Event::Began, id));
+            delays.push(until("beginning a job", began).await.at - committed_at);
+        }
+    };
+    runner.run_until(measured).await.unwrap();
+    delays.sort_unstable();
+    println!("jobs began after {delays:?} microseconds");
+    assert!(delays[delays.len() / 2] < 100_000, "{delays:?}");
 }

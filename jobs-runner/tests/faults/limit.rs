@@ -40,8 +40,8 @@ where
     S: Store + Clone,
     P: Source<Connection = S::Connection>,
 {
-    let settings = Settings { lease: Duration::from_secs(2), ..stage.settings() };
-    let id = stage.enqueue([Act::Work(6_500)]).await[0];
+    let settings = Settings { lease: Duration::from_millis(1500), ..stage.settings() };
+    let id = stage.enqueue([Act::Work(4_800)]).await[0];
     let workers = [Worker::start(&settings).await, Worker::start(&settings).await];
     stage.finished().await;
     let job = stage.job(id).await;

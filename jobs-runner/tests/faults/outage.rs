@@ -28,7 +28,7 @@ async fn workers_outlive_a_kill_of_postgres() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_outlive_the_end_of_all_sessions() {
     let stage = Stage::postgres().await;
-    outlive(&stage, scaled(20, 200), async || {
+    outlive(&stage, scaled(12, 200), async || {
         let mut conn = PgConnection::connect(&stage.url).await.unwrap();
         sqlx::query(
             r#"
