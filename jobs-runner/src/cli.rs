@@ -69,22 +69,8 @@ enum Command {
         #[arg(long)]
         drain: bool,
     },
-    /// Lists jobs, the latest first.
-    List {
-        #[command(flatten)]
-        filter: FilterArgs,
-        /// At most so many.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-        /// Goes on below this job.
-        #[arg(long, value_name = "ID")]
-        below: Option<JobId>,
-    },
-    /// Shows one job with its payload and the error of every attempt.
-    Inspect {
-        /// Which job.
-        id: JobId,
-    },
+    #[command(flatten)]
+    Show(Show),
     /// Brings dead and cancelled jobs back, and lets failed ones run at once.
     Retry(Selection),
     /// Cancels waiting jobs, and asks running ones to end.
@@ -112,12 +98,6 @@ enum Command {
         #[arg(required = true)]
         queue: Vec<Queue>,
     },
-    /// Says how the queues are doing.
-    Stats,
-    /// Lists the workers.
-    Workers,
-    /// Examines the database under the queues.
-    Doctor,
     /// Forgets finished jobs that are old enough.
     Prune {
         /// Age of jobs that are done, such as 12h or 7d.
@@ -133,6 +113,36 @@ enum Command {
         #[arg(long, default_value = "5m", value_name = "TIME", value_parser = age)]
         budget: Duration,
     },
+}
+
+/// What changes nothing.
+#[derive(Clone, Debug, Subcommand)]
+enum Show {
+    /// Lists jobs, the latest first.
+    List {
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Goes on below this job.
+        #[arg(long, value_name = "ID")]
+        below: Option<JobId>,
+    },
+    /// Shows one job with its payload and the error of every attempt.
+    Inspect {
+        /// Which job.
+        id: JobId,
+    },
+    /// Says how the queues are doing.
+    Stats,
+    /// Lists the workers.
+    Workers,
+    /// Lists the cron entries.
+    #[cfg(feature = "cron")]
+    Cron,
+    /// Examines the database under the queues.
+    Doctor,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -301,22 +311,7 @@ async fn act<S: Store, P: Source<Connection = S::Connection>>(
     let mut done = 0;
     match command {
         Command::Run { .. } => {}
-        Command::List { filter, limit, below } => {
-            let mut page = PageRequest::first(limit);
-            if let Some(id) = below {
-                page = page.after(id);
-            }
-            let mut conn = source.acquire().await?;
-            output.jobs(&jobs.list(&mut conn, &filter.filter(), &page).await?);
-            return Ok(0);
-        }
-        Command::Inspect { id } => {
-            let mut conn = source.acquire().await?;
-            if let Some(job) = jobs.find(&mut conn, id).await? {
-                output.job(&job);
-                done = 1;
-            }
-        }
+        Command::Show(show) => return Ok(tell(show, jobs, source, output).await?),
         Command::Retry(selection) => {
             for (filter, limit) in filters(selection)? {
                 let mut tx = source.begin().await?;
@@ -376,19 +371,6 @@ async fn act<S: Store, P: Source<Connection = S::Connection>>(
             }
             return Ok(0);
         }
-        Command::Stats => {
-            output.stats(&jobs.stats(&mut *source.acquire().await?).await?);
-            return Ok(0);
-        }
-        Command::Workers => {
-            output.workers(&jobs.workers(&mut *source.acquire().await?).await?);
-            return Ok(0);
-        }
-        Command::Doctor => {
-            let findings = jobs.doctor(&mut *source.acquire().await?).await?;
-            output.findings(&findings);
-            return Ok(if findings.iter().any(|finding| finding.level() == Level::Warning) { WARNED } else { 0 });
-        }
         Command::Prune { succeeded, cancelled, dead, budget } => {
             let pruned = jobs.prune_within(source, &Retention { succeeded, cancelled, dead }, budget).await?;
             output.pruned(&pruned);
@@ -396,6 +378,40 @@ async fn act<S: Store, P: Source<Connection = S::Connection>>(
         }
     }
     Ok(if done == 0 { NOTHING } else { 0 })
+}
+
+async fn tell<S: Store, P: Source<Connection = S::Connection>>(
+    show: Show,
+    jobs: &Jobs<S>,
+    source: &P,
+    output: &mut Output,
+) -> Result<u8> {
+    let mut conn = source.acquire().await?;
+    match show {
+        Show::List { filter, limit, below } => {
+            let mut page = PageRequest::first(limit);
+            if let Some(id) = below {
+                page = page.after(id);
+            }
+            output.jobs(&jobs.list(&mut conn, &filter.filter(), &page).await?);
+        }
+        Show::Inspect { id } => {
+            let Some(job) = jobs.find(&mut conn, id).await? else { return Ok(NOTHING) };
+            output.job(&job);
+        }
+        Show::Stats => output.stats(&jobs.stats(&mut conn).await?),
+        Show::Workers => output.workers(&jobs.workers(&mut conn).await?),
+        #[cfg(feature = "cron")]
+        Show::Cron => output.cron(&jobs.schedule(&mut conn).await?),
+        Show::Doctor => {
+            let findings = jobs.doctor(&mut conn).await?;
+            output.findings(&findings);
+            if findings.iter().any(|finding| finding.level() == Level::Warning) {
+                return Ok(WARNED);
+            }
+        }
+    }
+    Ok(0)
 }
 
 fn filters(selection: Selection) -> Result<Vec<(Filter, u32)>, Stop> {

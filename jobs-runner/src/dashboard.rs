@@ -26,6 +26,8 @@
 //! elsewhere and forbid both. No page counts what it need not show: it costs the same at ten finished jobs and at millions.
 
 mod act;
+#[cfg(feature = "cron")]
+mod cron;
 mod job;
 mod layout;
 mod list;
@@ -110,7 +112,10 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, G: Guard> Dashboar
     /// Makes a router, to be nested under any path of the host's.
     pub fn router<A: Clone + Send + Sync + 'static>(self) -> Router<A> {
         let site = Site { jobs: self.jobs, source: self.source, guard: Arc::new(self.guard) };
-        Router::new()
+        let router = Router::new();
+        #[cfg(feature = "cron")]
+        let router = router.route("/cron", get(cron::cron::<S, P, G>));
+        router
             .route("/", get(overview::overview::<S, P, G>))
             .route("/health", get(overview::health::<S, P, G>))
             .route("/list", get(list::list::<S, P, G>))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::instrument;
 
 use crate::job::Keys;
+use crate::meter;
 use crate::wake::Wake;
 use crate::{
     Cancelled, EnqueueOptions, Enqueued, Filter, Job, JobId, JobRecord, Kind, Page, PageRequest, Queue, Result, Source,
@@ -51,6 +52,7 @@ impl<S: Store> Jobs<S> {
         let keys = Keys::new(queue, kind, options)?;
         let new = options.new_job(job, &keys)?;
         let enqueued = self.store.enqueue(conn, &[new]).await?;
+        meter::enqueued(J::QUEUE, J::KIND, enqueued.iter().filter(|enqueued| enqueued.is_new).count());
         Ok(enqueued[0]) // the store answers for each job
     }
 
@@ -92,7 +94,9 @@ impl<S: Store> Jobs<S> {
         let keys = keys.collect::<Result<Vec<_>>>()?;
         let new = jobs.iter().zip(&keys).map(|((job, options), keys)| options.new_job(*job, keys));
         let new = new.collect::<Result<Vec<_>>>()?;
-        self.store.enqueue(conn, &new).await
+        let enqueued = self.store.enqueue(conn, &new).await?;
+        meter::enqueued(J::QUEUE, J::KIND, enqueued.iter().filter(|enqueued| enqueued.is_new).count());
+        Ok(enqueued)
     }
 
     /// Cancels a job that waits, or asks the worker of a running one to: its handler hears of it within a second, wherever it

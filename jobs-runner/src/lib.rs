@@ -1,16 +1,16 @@
 #![doc = include_str!("../README.md")]
 
-mod jobs;
-mod operate;
-mod runner;
-mod worker;
-
 #[cfg(feature = "cron")]
 mod cron;
 mod flight;
 mod hunger;
+mod jobs;
+mod meter;
+mod operate;
 mod periodic;
+mod runner;
 mod wake;
+mod worker;
 
 mod backoff;
 #[cfg(feature = "cli")]
@@ -32,6 +32,7 @@ mod source;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod store;
+pub mod testing;
 mod timetable;
 
 pub use backoff::Backoff;

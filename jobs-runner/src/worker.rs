@@ -17,6 +17,7 @@ use tracing::Instrument;
 use crate::flight::{Beat, Ground, Hunt, Landing, Plan, fly};
 use crate::handler::{Failed, Verdict, storable};
 use crate::hunger::Hunger;
+use crate::meter::{Meter, Stopwatch};
 use crate::runner::{Attempt, Registry, Settings};
 use crate::{
     Cancellation, Claim, Claimed, Context, DeadReason, Error, Jobs, Orphans, Outcome, Queue, Report, Reported, Rescued,
@@ -74,6 +75,7 @@ pub(crate) struct Worker<S, P, T> {
     /// Claims that ended in a transaction of their handler's, before they are reported.
     completed: HashSet<Claim>,
     tally: Tally,
+    meter: Meter,
 }
 
 struct Running {
@@ -84,6 +86,7 @@ struct Running {
     cancel: watch::Sender<Option<Cancellation>>,
     progress: watch::Receiver<Option<String>>,
     is_completed: Arc<AtomicBool>,
+    stopwatch: Stopwatch,
 }
 
 impl<S, P, T> Worker<S, P, T>
@@ -95,6 +98,7 @@ where
     pub(crate) fn new(runner: &Runner<S, P, T>, queue: Queue, slots: u32) -> Self {
         let now = Instant::now();
         let jobs: &Jobs<S> = &runner.jobs;
+        let meter = Meter::new(&queue, runner.registry.keys());
         let ground = Ground {
             store: jobs.store.clone(),
             source: runner.source.clone(),
@@ -129,6 +133,7 @@ where
             resume_at: now,
             completed: HashSet::new(),
             tally: Tally::default(),
+            meter,
         }
     }
 
@@ -296,11 +301,13 @@ where
         if plan.beat.is_some_and(|beat| beat.orphans == Orphans::Include) {
             self.orphans_at = Instant::now() + ORPHAN_INTERVAL;
         }
+        self.meter.turned(landing.took);
         let rescued = landing.rescued;
         if rescued != Rescued::default() {
             tracing::warn!(failed = rescued.failed, dead = rescued.dead, "took jobs from workers that were lost");
             self.tally.dead += u64::from(rescued.dead);
             self.tally.cancelled += u64::from(rescued.cancelled);
+            self.meter.rescued(rescued);
         }
         if landing.expired > 0 {
             tracing::warn!(jobs = landing.expired, "gave up jobs that have expired");
@@ -468,6 +475,7 @@ where
             cancel,
             progress,
             is_completed,
+            stopwatch: self.meter.attempt(&job.kind),
         };
         self.running.insert(task.id(), running);
     }
@@ -478,6 +486,7 @@ where
             Err(error) => error.id(),
         };
         let Some(running) = self.running.remove(&id) else { return };
+        running.stopwatch.stop();
         let outcome = match ended {
             Ok((_, Ok(()))) => {
                 if running.is_completed.load(Ordering::Acquire) {
@@ -582,6 +591,7 @@ where
                 (Reported::Now(_), Outcome::Succeeded) => self.tally.succeeded += 1,
             }
         }
+        self.meter.tell(self.tally);
     }
 
     fn look_again_in(&mut self, delay: Option<Duration>) {

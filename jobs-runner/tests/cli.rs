@@ -9,8 +9,8 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stoa_jobs_runner::{
-    Context, Failure, Filter, Handler, Job, JobId, Jobs, PageRequest, Postgres, Runner, Source, Sqlite, State, Store,
-    cli,
+    Context, Cron, Failure, Filter, Handler, Job, JobId, Jobs, PageRequest, Postgres, Runner, Source, Sqlite, State,
+    Store, cli,
 };
 
 /// Names the database to the host's program, and its arguments, one a line.
@@ -141,6 +141,13 @@ async fn operate<S: Store + Clone, P: Source<Connection = S::Connection>>(store:
     assert_eq!(adminctl(url, &["list"]).1.lines().count(), 1);
     assert_eq!(adminctl(url, &["inspect", &ids[0]]), (3, String::new(), String::new()));
     assert_eq!(adminctl(url, &["workers", "--json"]).0, 0);
+    let nightly = Cron::new("mail.nightly", "30 2 * * *", Mail { text: String::new() }).unwrap();
+    Runner::new(jobs, source.clone(), ()).cron(nightly).drain().await.unwrap();
+    let (code, printed, _) = adminctl(url, &["cron"]);
+    assert_eq!(code, 0);
+    assert!(printed.contains("\nmail.nightly  30 2 * * *  UTC   "), "{printed}");
+    let (_, json, _) = adminctl(url, &["cron", "--json"]);
+    assert!(objects(&json)[0]["next_fire_at"].as_str().unwrap().contains("T02:30:00"), "{json}");
 
     // What cannot be meant.
     for wrong in [

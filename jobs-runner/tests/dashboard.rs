@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use stoa_jobs_runner::dashboard::{Action, Dashboard, Guard, Nobody};
 use stoa_jobs_runner::{
-    Context, Failure, Filter, Handler, Job, JobId, Jobs, Memory, PageRequest, Postgres, Queue, Runner, Source, Sqlite,
-    State, Store, memory,
+    Context, Cron, Failure, Filter, Handler, Job, JobId, Jobs, Memory, PageRequest, Postgres, Queue, Runner, Source,
+    Sqlite, State, Store, memory,
 };
 use tower::ServiceExt;
 
@@ -186,6 +186,15 @@ async fn operate<S: Store + Clone, P: Source<Connection = S::Connection>>(store:
 
     let health = browser.get("/health").await;
     assert!(health.status == StatusCode::OK && health.text.contains("Workers"), "{}", health.text);
+
+    assert!(browser.get("/cron").await.text.contains("No runner has had a cron entry."));
+    let nightly = Cron::new("mail.nightly", "30 2 * * *", Mail { text: String::new() }).unwrap();
+    let nightly = nightly.zone("Europe/Berlin").unwrap();
+    Runner::new(jobs.clone(), source.clone(), ()).cron(nightly).drain().await.unwrap();
+    let cron = browser.get("/cron").await;
+    for shown in ["mail.nightly", "30 2 * * *", "Europe/Berlin", ">served<", "<time "] {
+        assert!(cron.text.contains(shown), "{}", cron.text);
+    }
 }
 
 #[tokio::test]
@@ -194,7 +203,7 @@ async fn a_dashboard_lets_nobody_in_by_default() {
     let id = enqueue(&jobs, &database, "secret").await;
     let closed = Dashboard::new(jobs.clone(), database.clone(), Nobody);
     browser.router = Router::new().nest("/admin/jobs", closed.router());
-    for path in ["", "/list", "/health", "/nowhere", &format!("/job/{id}")] {
+    for path in ["", "/list", "/cron", "/health", "/nowhere", &format!("/job/{id}")] {
         let answer = browser.get(path).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
         assert!(!answer.text.contains("secret"));

@@ -195,6 +195,26 @@ impl Output {
         self.table(["worker", "started", "lease until", ""], &[0], &rows);
     }
 
+    #[cfg(feature = "cron")]
+    pub(super) fn cron(&mut self, entries: &[crate::CronRecord]) {
+        if self.is_json {
+            for entry in entries {
+                self.object(&json!({
+                    "name": entry.name.as_str(), "expression": entry.expression, "zone": entry.zone,
+                    "last_fire_at": at(entry.last_fire_at), "next_fire_at": at(entry.next_fire_at()),
+                    "settled_at": at(Some(entry.settled_at)),
+                }));
+            }
+            return;
+        }
+        let rows = entries.iter().map(|entry| {
+            let (last, next) = (moment(entry.last_fire_at), moment(entry.next_fire_at()));
+            [entry.name.to_string(), entry.expression.clone(), entry.zone.clone(), last, next]
+        });
+        let rows: Vec<_> = rows.collect();
+        self.table(["entry", "expression", "zone", "last tick", "next tick"], &[], &rows);
+    }
+
     pub(super) fn findings(&mut self, findings: &[Finding]) {
         for finding in findings {
             let is_warning = finding.level() == Level::Warning;

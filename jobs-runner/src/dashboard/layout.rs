@@ -60,6 +60,8 @@ impl IntoResponse for Refusal {
 pub(super) enum Place {
     Overview,
     Jobs,
+    #[cfg(feature = "cron")]
+    Cron,
     Health,
 }
 
@@ -70,6 +72,8 @@ pub(super) fn page(visit: &Visit, title: &str, place: Place, content: &Markup) -
     let places = [
         (Place::Overview, "Queues", home.to_owned()),
         (Place::Jobs, "Jobs", format!("{base}/list")),
+        #[cfg(feature = "cron")]
+        (Place::Cron, "Cron", format!("{base}/cron")),
         (Place::Health, "Health", format!("{base}/health")),
     ];
     html! {
