@@ -137,5 +137,6 @@ fn new_job() -> NewJob<'static> {
         timeout: None,
         unique: None,
         order_key: None,
+        limit_key: None,
     }
 }
