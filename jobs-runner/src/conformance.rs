@@ -4,6 +4,7 @@
 
 mod attempt;
 mod life;
+mod limit;
 mod queue;
 mod runner;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use attempt::*;
 pub use life::*;
+pub use limit::*;
 pub use queue::*;
 pub use runner::*;
 
@@ -71,6 +73,14 @@ macro_rules! __laws {
             a_turn_ends_and_begins
             a_job_of_an_unknown_worker_is_found
             an_empty_queue_says_when_to_come_back
+            a_key_runs_no_more_at_once_than_its_limit
+            a_queue_runs_no_more_at_once_than_its_limit
+            jobs_of_a_full_key_hold_nobody_up
+            a_slot_is_free_however_its_job_ends
+            a_limit_may_change_while_jobs_run
+            a_rate_lets_so_many_begin
+            concurrent_claimers_keep_to_limits
+            a_limit_is_checked_and_listed
             a_handler_runs_once_for_each_job
             a_failing_handler_is_tried_again
             failures_say_what_shall_become_of_the_job
