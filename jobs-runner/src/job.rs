@@ -123,7 +123,7 @@ impl EnqueueOptions {
         Self { order_key: Some(key.into()), ..self }
     }
 
-    /// Runs under the limit of this key, and of its name, whatever queue it is in: see [`LimitKey`] and
+    /// Runs under the limit of this key, or else of its name, whatever queue it is in: see [`LimitKey`] and
     /// [`Jobs::set_limit`](crate::Jobs::set_limit).
     #[must_use]
     pub fn limited(self, key: impl Into<String>) -> Self {

@@ -95,6 +95,10 @@ pub struct Limit {
     pub rate: Option<Rate>,
 }
 
+/// A limit as the databases keep it: key, concurrency, rate and its microseconds.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) type Stored = (String, Option<i64>, Option<i64>, Option<i64>);
+
 /// At most `count` attempts begin within any stretch of time as long as `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -115,11 +119,9 @@ impl Limit {
         Self { concurrency: None, rate: Some(Rate { count, per }) }
     }
 
-    /// Takes what is stored: key, concurrency, rate and its microseconds.
+    /// Takes what is stored.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(crate) fn stored(
-        (key, concurrency, rate, period): (String, Option<i64>, Option<i64>, Option<i64>),
-    ) -> Result<(LimitKey, Self)> {
+    pub(crate) fn stored((key, concurrency, rate, period): Stored) -> Result<(LimitKey, Self)> {
         let count = |count: Option<i64>| count.map(u32::try_from).transpose();
         let (Ok(concurrency), Ok(rate)) = (count(concurrency), count(rate)) else {
             return Err(Error::Corrupt { what: "limit" });

@@ -13,7 +13,7 @@ use crate::{Limit, LimitKey, Queue};
 /// What a claim passes: the gate of its queue and those of the keys of jobs that stand there.
 pub(super) struct Doors {
     queue: String,
-    doors: BTreeMap<String, (Door, Option<Limit>)>,
+    by_key: BTreeMap<String, (Door, Option<Limit>)>,
     admitted: BTreeMap<String, u32>,
     total: u32,
     began: BTreeMap<String, Began>,
@@ -28,14 +28,14 @@ impl Rows {
         let keys = standing.filter_map(|row| row.job.limit_key.as_deref()).chain([queue_key.as_str()]);
         let mut doors = Doors {
             queue: queue_key.as_str().to_owned(),
-            doors: BTreeMap::new(),
+            by_key: BTreeMap::new(),
             admitted: BTreeMap::new(),
             total: 0,
             began: BTreeMap::new(),
             now,
         };
         for key in keys {
-            if doors.doors.contains_key(key) {
+            if doors.by_key.contains_key(key) {
                 continue;
             }
             let began = self.began.get(key).cloned().unwrap_or_default();
@@ -45,7 +45,7 @@ impl Rows {
                 limit_key => limit_key.as_deref() == Some(key),
             });
             let door = limit.map(|limit| Door::new(&limit, running.count() as u64, &began, now)).unwrap_or_default();
-            doors.doors.insert(key.to_owned(), (door, limit));
+            doors.by_key.insert(key.to_owned(), (door, limit));
             doors.began.insert(key.to_owned(), began);
         }
         doors
@@ -60,7 +60,7 @@ impl Rows {
 
 impl Doors {
     pub(super) fn is_queue_limited(&self) -> bool {
-        self.doors.get(&self.queue).is_some_and(|(_, limit)| limit.is_some())
+        self.by_key.get(&self.queue).is_some_and(|(_, limit)| limit.is_some())
     }
 
     /// Lets one more job in, if there is room for it everywhere.
@@ -68,7 +68,7 @@ impl Doors {
         let keys: Vec<&str> = key.into_iter().chain([self.queue.as_str()]).collect();
         let has_room = |key: &&str| {
             let admitted = u64::from(self.admitted.get(*key).copied().unwrap_or_default());
-            self.doors.get(*key).and_then(|(door, _)| door.room).is_none_or(|room| admitted < room)
+            self.by_key.get(*key).and_then(|(door, _)| door.room).is_none_or(|room| admitted < room)
         };
         if self.total >= limit || !keys.iter().all(has_room) {
             return false;
@@ -82,7 +82,7 @@ impl Doors {
     }
 
     pub(super) fn opens_in(&self) -> Option<Duration> {
-        let opens_at = self.doors.values().filter_map(|(door, _)| door.opens_at).min();
+        let opens_at = self.by_key.values().filter_map(|(door, _)| door.opens_at).min();
         opens_at.map(|at| duration(at - self.now))
     }
 
@@ -90,7 +90,7 @@ impl Doors {
     pub(super) fn began(mut self) -> Vec<(String, Began)> {
         let mut began = Vec::new();
         for (key, count) in self.admitted {
-            let rate = self.doors.get(&key).and_then(|(_, limit)| *limit).and_then(|limit| limit.rate);
+            let rate = self.by_key.get(&key).and_then(|(_, limit)| *limit).and_then(|limit| limit.rate);
             if let (Some(rate), Some(mut entry)) = (rate, self.began.remove(&key)) {
                 entry.begin(micros(rate.per), self.now, count);
                 began.push((key, entry));

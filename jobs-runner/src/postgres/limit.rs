@@ -1,8 +1,10 @@
 //! Limits in PostgreSQL.
 
+use chrono::DateTime;
 use sqlx::{PgConnection, Row};
 
 use super::{claimed, in_order};
+use crate::limit::Stored;
 use crate::store::{duration, micros};
 use crate::{ClaimRequest, Kind, Limit, LimitKey, Result, Turned};
 
@@ -15,6 +17,8 @@ pub(super) async fn claim(conn: &mut PgConnection, request: &ClaimRequest<'_>) -
         .bind(i64::from(request.limit))
         .bind(request.token.as_i64())
         .bind(request.worker.as_i64())
+        .bind(request.since.unwrap_or([DateTime::UNIX_EPOCH; 10]).to_vec())
+        .bind(DateTime::UNIX_EPOCH)
         .fetch_all(conn)
         .await?;
     let (mut jobs, mut opens_in) = (Vec::new(), None);
@@ -60,7 +64,7 @@ pub(super) async fn remove(conn: &mut PgConnection, key: &LimitKey) -> Result<bo
 }
 
 pub(super) async fn all(conn: &mut PgConnection) -> Result<Vec<(LimitKey, Limit)>> {
-    let rows: Vec<(String, Option<i64>, Option<i64>, Option<i64>)> = sqlx::query_as(
+    let rows: Vec<Stored> = sqlx::query_as(
         r#"
         SELECT key, concurrency::bigint, rate::bigint, period
         FROM jobs_queue_limit

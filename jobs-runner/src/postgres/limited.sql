@@ -68,6 +68,7 @@ free AS MATERIALIZED (
         SELECT id, order_key, run_at
         FROM jobs_queue_job AS job
         WHERE queue = $1 AND limit_key IS NULL AND priority = level.priority AND run_at <= statement_timestamp()
+            AND run_at >= ($6::timestamptz[])[level.priority + 1]
             AND state <> 'running' AND array_position($2, kind) IS NOT NULL
             AND (expires_at IS NULL OR expires_at > statement_timestamp())
             AND (order_key IS NULL OR NOT EXISTS (
@@ -86,7 +87,9 @@ free AS MATERIALIZED (
     WHERE NOT EXISTS (SELECT FROM jobs_queue_pause WHERE queue = $1)
     LIMIT (SELECT size FROM quota)
 ),
--- The first jobs of each key that has room. They are locked once they are chosen: of thousands of keys few are.
+-- The first jobs of each key that has room, whatever others have passed over meanwhile ($7 is before them all, which the planner
+-- does not know: it would expect so many rows that it compiled the statement at every turn). They are locked once they are
+-- chosen: of thousands of keys few are.
 keyed AS MATERIALIZED (
     SELECT id, order_key, key, priority, run_at
     FROM (
@@ -98,6 +101,7 @@ keyed AS MATERIALIZED (
             SELECT id, order_key, run_at
             FROM jobs_queue_job AS job
             WHERE queue = $1 AND limit_key = door.key AND priority = level.priority AND run_at <= statement_timestamp()
+                AND run_at >= $7
                 AND state <> 'running' AND array_position($2, kind) IS NOT NULL
                 AND (expires_at IS NULL OR expires_at > statement_timestamp())
                 AND (order_key IS NULL OR NOT EXISTS (

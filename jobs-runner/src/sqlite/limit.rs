@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::{Connection, SqliteConnection};
 
 use super::{Place, in_order};
-use crate::limit::{Began, Door};
+use crate::limit::{Began, Door, Stored};
 use crate::store::{duration, micros};
 use crate::{ClaimRequest, Error, Kind, Limit, LimitKey, Queue, Rate, Result, Turned};
 
@@ -34,7 +34,7 @@ pub(super) async fn remove(conn: &mut SqliteConnection, key: &LimitKey) -> Resul
 }
 
 pub(super) async fn all(conn: &mut SqliteConnection) -> Result<Vec<(LimitKey, Limit)>> {
-    let rows: Vec<(String, Option<i64>, Option<i64>, Option<i64>)> = sqlx::query_as(
+    let rows: Vec<Stored> = sqlx::query_as(
         r#"
         SELECT key, concurrency, rate, period
         FROM jobs_queue_limit
