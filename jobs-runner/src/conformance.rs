@@ -91,6 +91,7 @@ macro_rules! __laws {
             a_key_runs_no_more_at_once_than_its_limit
             a_queue_runs_no_more_at_once_than_its_limit
             jobs_of_a_full_key_hold_nobody_up
+            operators_reach_jobs_under_a_limit
             a_slot_is_free_however_its_job_ends
             a_limit_may_change_while_jobs_run
             a_rate_lets_so_many_begin

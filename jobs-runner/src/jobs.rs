@@ -146,7 +146,8 @@ impl<S: Store> Jobs<S> {
     /// next claim on. It takes the place of what was set before, so that every start of a host may say it again.
     ///
     /// What runs already counts, and so does what began within the rate's time if there was a limit when it did. Lowered, a limit
-    /// ends nothing: nothing new begins until there is room. A transaction that is claiming meanwhile may not know of it yet.
+    /// ends nothing: nothing new begins until there is room. On PostgreSQL, jobs
+    /// that others claim before this transaction has committed are not counted until the limit is set once more: keep it short.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) for a limit that allows nothing ([`pause`](Self::pause) does that) or limits

@@ -1,43 +1,37 @@
 #![doc = include_str!("../README.md")]
 
-mod jobs;
-mod operate;
-mod runner;
-mod worker;
-
-#[cfg(feature = "cron")]
-mod cron;
-mod periodic;
-
-mod flight;
-mod hunger;
-mod wake;
-
 mod backoff;
-mod handler;
-mod job;
-mod limit;
-mod name;
-mod page;
-mod record;
-mod timetable;
-
-mod error;
-mod source;
-mod store;
-
-pub mod memory;
-#[cfg(feature = "postgres")]
-pub mod postgres;
-#[cfg(feature = "sqlite")]
-pub mod sqlite;
-
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "cron")]
+mod cron;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
+mod error;
+mod flight;
+mod handler;
+mod hunger;
+mod job;
+mod jobs;
+mod limit;
+pub mod memory;
+mod name;
+mod operate;
+mod page;
+mod periodic;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod record;
+mod runner;
+mod source;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod store;
+mod timetable;
+mod wake;
+mod worker;
 
 pub use backoff::Backoff;
 #[cfg(feature = "cron")]

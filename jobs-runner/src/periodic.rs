@@ -112,6 +112,8 @@ pub(crate) struct Leader<S, P, T> {
     settings: Settings,
     /// Of the lead that was taken last, whether or not it is held still.
     token: Token,
+    /// Whether it may be: the answer may have been lost.
+    may_lead: bool,
     failures: u16,
     /// When a batch that failed is tried again.
     retry_at: Option<Instant>,
@@ -138,6 +140,7 @@ where
             periodic,
             settings: runner.settings,
             token: Token::random(),
+            may_lead: false,
             failures: 0,
             retry_at: None,
         }
@@ -174,8 +177,10 @@ where
                 () = sleep(pause) => {}
             }
         }
-        // Whether or not it is known to lead: the answer may have been lost. Who is not heard is left to the lease.
-        let _ = timeout(LAST_TIME, self.resign()).await;
+        if self.may_lead {
+            // Who is not heard is left to the lease.
+            let _ = timeout(LAST_TIME, self.resign()).await;
+        }
     }
 
     /// Runs one batch if it is due and nobody else leads.
@@ -190,13 +195,18 @@ where
 
     /// Keeps the lead, or takes it.
     async fn lead(&mut self) -> Result<Option<Lead>> {
-        if let Some(lead) = self.renew().await? {
+        if self.may_lead
+            && let Some(lead) = self.renew().await?
+        {
             return Ok(Some(lead));
         }
         // Never again under the old one: what began under it has been overtaken.
         self.token = Token::random();
         let mut conn = self.source.acquire().await?;
-        self.jobs.store.take(&mut conn, &self.periodic.name, self.token, self.settings.lease).await
+        self.may_lead = true;
+        let lead = self.jobs.store.take(&mut conn, &self.periodic.name, self.token, self.settings.lease).await?;
+        self.may_lead = lead.is_some();
+        Ok(lead)
     }
 
     async fn renew(&self) -> Result<Option<Lead>> {
@@ -303,7 +313,8 @@ where
         let (name, interval) = (self.periodic.name.as_str(), self.periodic.interval);
         let retry = match ended {
             Ended::Done(Ok(())) => {
-                let ran = timeout(self.settings.lease, self.ran(began_at)).await;
+                let patience = if is_stopping { LAST_TIME } else { self.settings.lease };
+                let ran = timeout(patience, self.ran(began_at)).await;
                 if !matches!(ran, Ok(Ok(true))) {
                     tracing::warn!(name, "a batch is finished and could not be noted: it runs again");
                 }

@@ -9,7 +9,7 @@ mod wake;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -26,6 +26,11 @@ use crate::{
 };
 
 pub use pooled::Pooled;
+
+/// A statement that takes longer has a bad plan, or the time to make another one.
+const SLOW: Duration = Duration::from_millis(30);
+/// What each job may add to that.
+const SLOW_JOB: Duration = Duration::from_micros(100);
 
 /// Keeps jobs in PostgreSQL 15 or later.
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,6 +135,7 @@ impl Store for Postgres {
 
     async fn watch(&self, conn: &mut PgConnection, claims: &[Claim]) -> Result<Vec<Signal>> {
         let ids: Vec<i64> = claims.iter().map(|claim| claim.id.as_i64()).collect();
+        let started = Instant::now();
         let rows: Vec<(i64, i64, bool)> = sqlx::query_as(
             r#"
             SELECT id, token, is_cancelled
@@ -138,8 +144,9 @@ impl Store for Postgres {
             "#,
         )
         .bind(ids)
-        .fetch_all(conn)
+        .fetch_all(&mut *conn)
         .await?;
+        replan_if_slow(conn, started.elapsed(), claims.len()).await;
         Ok(signals(claims, rows))
     }
 
@@ -390,6 +397,7 @@ async fn turn(
         columns.push(report);
     }
     let kinds: Vec<&str> = request.map_or(&[][..], |request| request.kinds).iter().map(Kind::as_str).collect();
+    let started = Instant::now();
     let rows = sqlx::query(include_str!("postgres/turn.sql"))
         .bind(columns.ids)
         .bind(columns.tokens)
@@ -403,8 +411,9 @@ async fn turn(
         .bind(request.map_or(0, |request| request.token.as_i64()))
         .bind(request.and_then(|request| request.since).unwrap_or([DateTime::UNIX_EPOCH; 10]).to_vec())
         .bind(request.map_or(0, |request| request.worker.as_i64()))
-        .fetch_all(conn)
+        .fetch_all(&mut *conn)
         .await?;
+    replan_if_slow(conn, started.elapsed(), reports.len() + rows.len()).await;
     let (mut states, mut jobs) = (HashMap::new(), Vec::new());
     for row in &rows {
         match (row.try_get::<Option<i64>, _>(0)?, row.try_get::<Option<&str>, _>(1)?, request) {
@@ -421,6 +430,18 @@ async fn turn(
 fn in_order(mut jobs: Vec<(Place, Claimed)>) -> Vec<Claimed> {
     jobs.sort_unstable_by_key(|(order, _)| *order);
     jobs.into_iter().map(|(_, job)| job).collect()
+}
+
+/// Forgets the plans of this connection if a statement took longer than it should.
+///
+/// A plan that was made for a small table and kept reads all of it; when the table has grown since, that goes on until
+/// somebody analyses it.
+async fn replan_if_slow(conn: &mut PgConnection, took: Duration, jobs: usize) {
+    let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+    if took > SLOW.saturating_add(SLOW_JOB.saturating_mul(jobs)) {
+        // The answer is here: a connection that breaks now says so when it is used again.
+        let _ = conn.clear_cached_statements().await;
+    }
 }
 
 /// Ends waiting jobs as `cancelled`, `discarded` or `expired`, and says what they are then.

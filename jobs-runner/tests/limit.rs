@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
 use stoa_jobs_runner::{
-    ClaimRequest, Context, EnqueueOptions, Failure, Filter, Handler, Job, Jobs, Kind, Limit, LimitKey, PageRequest,
-    Postgres, Queue, Runner, Source, Sqlite, Store, Token, WorkerId,
+    ClaimRequest, Context, EnqueueOptions, Failure, Filter, Handler, Job, Jobs, Kind, Limit, LimitKey, Memory,
+    PageRequest, Postgres, Queue, Runner, Source, Sqlite, Store, Token, WorkerId, memory,
 };
 use tokio::sync::Notify;
 
@@ -171,4 +171,63 @@ async fn a_claim_with_an_old_snapshot_takes_nothing() {
     sqlx::query("SELECT pg_advisory_unlock(7)").execute(&mut *blocker).await.unwrap();
     let late = late.await.unwrap();
     assert_eq!((early, late), ((2, None), (0, Some(Duration::from_millis(10)))));
+}
+
+/// A limit that is new counts what was claimed before its transaction began; what was claimed beside it, once it is said again.
+#[tokio::test]
+async fn a_limit_that_is_set_again_counts_what_was_claimed_meanwhile() {
+    let database = testkit::postgres(&[&stoa_jobs_runner::postgres::MIGRATOR]).await;
+    let jobs = Jobs::new(Postgres);
+    let mut conn = database.pool().acquire().await.unwrap();
+    let limits = [LimitKey::new("api").unwrap(), LimitKey::queue(&Queue::from_static(Call::QUEUE))];
+    for key in &limits {
+        let mut tx = database.pool().begin().await.unwrap();
+        jobs.set_limit(&mut tx, key, &Limit::concurrency(10)).await.unwrap();
+        for _ in 0..12 {
+            jobs.enqueue_with(&mut conn, &Call, &EnqueueOptions::default().limited("api:ada")).await.unwrap();
+        }
+        assert_eq!(claim(&mut conn).await.0, 10);
+        tx.commit().await.unwrap();
+        jobs.set_limit(&mut conn, key, &Limit::concurrency(10)).await.unwrap();
+        assert_eq!(claim(&mut conn).await.0, 0);
+        assert!(jobs.remove_limit(&mut conn, key).await.unwrap());
+        sqlx::query("DELETE FROM jobs_queue_job").execute(&mut *conn).await.unwrap();
+    }
+}
+
+/// By a clock that moves only when told to: not a moment before the window has passed, and then at once.
+#[tokio::test]
+async fn a_rate_opens_when_its_window_has_passed() {
+    let database = memory::Database::default();
+    let minute = Duration::from_mins(1);
+    let mut tx = database.begin().await.unwrap();
+    Memory.set_limit(&mut tx, &LimitKey::new("api").unwrap(), &Limit::rate(10, minute)).await.unwrap();
+    for _ in 0..30 {
+        let options = EnqueueOptions::default().limited("api");
+        Jobs::new(Memory).enqueue_with(&mut tx, &Call, &options).await.unwrap();
+    }
+    database.commit(tx).await.unwrap();
+    let mut conn = database.acquire().await.unwrap();
+    let mut claim = async || {
+        let request = ClaimRequest {
+            queue: &Queue::from_static(Call::QUEUE),
+            kinds: &[Kind::from_static(Call::KIND)],
+            limit: 6,
+            token: Token::random(),
+            worker: WorkerId::random(),
+            since: None,
+        };
+        let turned = Memory.turn(&mut conn, &[], Some(&request)).await.unwrap();
+        (turned.claimed.len(), turned.opens_in)
+    };
+    assert_eq!(claim().await, (6, None));
+    database.advance(minute / 2);
+    assert_eq!(claim().await, (4, None));
+    assert_eq!(claim().await, (0, Some(minute / 2)));
+    database.advance(minute / 2 - Duration::from_millis(1));
+    assert_eq!(claim().await, (0, Some(Duration::from_millis(1))));
+    database.advance(Duration::from_millis(1));
+    // Of the window's second half four have begun.
+    assert_eq!(claim().await, (6, None));
+    assert_eq!(claim().await, (0, Some(minute / 2)));
 }

@@ -9,8 +9,8 @@ use tokio::sync::Barrier;
 use super::queue::{Bench, Conn, claim, failed, hunt, ids, released, request};
 use super::{HOUR, Harness, MAIL, new_job};
 use crate::{
-    ClaimRequest, EnqueueOptions, Enqueued, Error, Filter, Job, JobId, Jobs, Limit, LimitKey, NewJob, Outcome, Queue,
-    Rate, Report, Rescued, Source, State, Store, Turned,
+    ClaimRequest, Count, Due, EnqueueOptions, Enqueued, Error, Filter, Finding, Job, JobId, Jobs, Limit, LimitKey,
+    NewJob, Outcome, Queue, Rate, Report, Rescued, Source, State, Store, Turned,
 };
 
 fn key(text: &str) -> LimitKey {
@@ -79,6 +79,48 @@ pub async fn jobs_of_a_full_key_hold_nobody_up<H: Harness>(harness: &H) {
     assert_eq!(ids(&bench.claim(&mut tx, 1, HOUR).await), [bob]);
     assert_eq!(ids(&bench.claim(&mut tx, 1, HOUR).await), [free]);
     assert!(bench.claim(&mut tx, 1, HOUR).await.is_empty());
+}
+
+/// What has a limit key is counted, found and reached like any other job, and keeps its key; a paused queue is a paused one.
+pub async fn operators_reach_jobs_under_a_limit<H: Harness>(harness: &H) {
+    let bench = Bench::<H>::new(harness);
+    let store = &bench.store;
+    let mut tx = bench.source.begin().await.unwrap();
+    store.set_limit(&mut tx, &key("api"), &Limit::concurrency(1)).await.unwrap();
+    let job = enqueue_many(&bench, &mut tx, &keyed("api"), 5).await;
+    let later = bench.enqueue(&mut tx, &NewJob { due: Due::After(HOUR), ..keyed("api") }).await;
+    store.pause(&mut tx, &MAIL).await.unwrap();
+    assert!(bench.claim(&mut tx, 10, HOUR).await.is_empty());
+    store.resume(&mut tx, &MAIL).await.unwrap();
+    let first = bench.claim_one(&mut tx, HOUR).await;
+    bench.report(&mut tx, first, failed(Some(HOUR))).await;
+    let running = bench.claim_one(&mut tx, HOUR).await;
+    let exactly = |value| Count { value, is_cut: false };
+    let stats = store.stats(&mut tx, 10).await.unwrap();
+    let [mail] = &stats.queues[..] else { panic!("{stats:?}") };
+    assert_eq!([mail.ready, mail.running, mail.scheduled, mail.failed], [3, 1, 1, 1].map(exactly));
+    assert!(mail.oldest.is_some());
+    assert_eq!(store.stats(&mut tx, 2).await.unwrap().queues[0].ready, Count { value: 2, is_cut: true });
+    bench.enqueue(&mut tx, &new_job()).await;
+    assert_eq!(store.stats(&mut tx, 10).await.unwrap().queues[0].ready, exactly(4));
+    let findings = Jobs::new(store.clone()).doctor(&mut tx).await.unwrap();
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::Waiting { .. })), "{findings:?}");
+
+    assert!(store.discard(&mut tx, job[2], "no").await.unwrap());
+    let due_later = Filter::default().id(later);
+    assert_eq!(store.cancel_many(&mut tx, &due_later, 10).await.unwrap(), 1);
+    for id in [job[2], later] {
+        assert_eq!(bench.job(&mut tx, id).await.limit_key.as_deref(), Some("api"));
+    }
+    assert_eq!(store.retry(&mut tx, &Filter::default(), 10).await.unwrap(), 3);
+    let ready = Filter::default().state(State::Pending);
+    let waiting = store.list(&mut tx, &ready, None, 10).await.unwrap();
+    assert_eq!(waiting.iter().filter(|job| job.limit_key.as_deref() == Some("api")).count(), 4);
+    bench.report(&mut tx, running, Outcome::Succeeded).await;
+    assert_eq!(store.prune(&mut tx, State::Succeeded, Duration::ZERO, 10).await.unwrap(), 1);
+    assert_eq!(store.delete_many(&mut tx, &ready, 10).await.unwrap(), 5);
+    // One is left: the one that failed, and was told to run at once.
+    assert_eq!(bench.claim_one(&mut tx, HOUR).await.id, job[0]);
 }
 
 /// Success, failure, release, death, a crash, a claim whose answer was lost: nobody has to say that there is room.

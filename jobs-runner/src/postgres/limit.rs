@@ -1,9 +1,11 @@
 //! Limits in PostgreSQL.
 
+use std::time::Instant;
+
 use chrono::DateTime;
 use sqlx::{PgConnection, Row};
 
-use super::{claimed, in_order};
+use super::{claimed, in_order, replan_if_slow};
 use crate::limit::Stored;
 use crate::store::{duration, micros};
 use crate::{ClaimRequest, Kind, Limit, LimitKey, Result, Turned};
@@ -11,6 +13,7 @@ use crate::{ClaimRequest, Kind, Limit, LimitKey, Result, Turned};
 /// Claims where limits apply.
 pub(super) async fn claim(conn: &mut PgConnection, request: &ClaimRequest<'_>) -> Result<Turned> {
     let kinds: Vec<&str> = request.kinds.iter().map(Kind::as_str).collect();
+    let started = Instant::now();
     let rows = sqlx::query(include_str!("limited.sql"))
         .bind(request.queue.as_str())
         .bind(kinds)
@@ -19,8 +22,9 @@ pub(super) async fn claim(conn: &mut PgConnection, request: &ClaimRequest<'_>) -
         .bind(request.worker.as_i64())
         .bind(request.since.unwrap_or([DateTime::UNIX_EPOCH; 10]).to_vec())
         .bind(DateTime::UNIX_EPOCH)
-        .fetch_all(conn)
+        .fetch_all(&mut *conn)
         .await?;
+    replan_if_slow(conn, started.elapsed(), rows.len()).await;
     let (mut jobs, mut opens_in) = (Vec::new(), None);
     for row in &rows {
         match row.try_get::<Option<i64>, _>(0)? {
@@ -32,7 +36,8 @@ pub(super) async fn claim(conn: &mut PgConnection, request: &ClaimRequest<'_>) -
 }
 
 pub(super) async fn set(conn: &mut PgConnection, key: &LimitKey, limit: &Limit) -> Result<()> {
-    // What was claimed while there was no limit has no slot yet. A job that ends meanwhile leaves one that means nothing.
+    // What was claimed while there was no limit has no slot yet, nor what claimed while one was being set: said again, it is
+    // counted. A job that ends meanwhile leaves a slot that means nothing.
     sqlx::query(
         r#"
         WITH stored AS (
@@ -44,8 +49,7 @@ pub(super) async fn set(conn: &mut PgConnection, key: &LimitKey, limit: &Limit) 
         INSERT INTO jobs_queue_slot (key, job_id, token)
         SELECT CASE WHEN $1 = 'queue:' || queue THEN $1 ELSE limit_key END, id, token
         FROM jobs_queue_job
-        WHERE NOT EXISTS (SELECT FROM jobs_queue_limit WHERE key = $1) AND state = 'running'
-            AND $1 IN ('queue:' || queue, limit_key, split_part(limit_key, ':', 1))
+        WHERE state = 'running' AND $1 IN ('queue:' || queue, limit_key, split_part(limit_key, ':', 1))
         ON CONFLICT ON CONSTRAINT jobs_queue_slot_pkey DO NOTHING
         "#,
     )
