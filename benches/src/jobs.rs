@@ -107,7 +107,7 @@ async fn drain_one(mut conn: PgConnection) -> u64 {
             WITH due AS MATERIALIZED (
                 SELECT id
                 FROM jobs_queue_job
-                WHERE queue = 'bench' AND state <> 'running' AND run_at <= statement_timestamp()
+                WHERE queue = 'bench' AND limit_key IS NULL AND state <> 'running' AND run_at <= statement_timestamp()
                 ORDER BY priority, run_at, id
                 LIMIT $1
                 FOR UPDATE SKIP LOCKED

@@ -5,6 +5,7 @@
 mod attempt;
 mod cron;
 mod life;
+mod limit;
 mod operate;
 mod periodic;
 mod queue;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use attempt::*;
 pub use cron::*;
 pub use life::*;
+pub use limit::*;
 pub use operate::*;
 pub use periodic::*;
 pub use queue::*;
@@ -86,6 +88,15 @@ macro_rules! __laws {
             stats_are_bounded
             workers_are_listed
             the_doctor_looks_at_the_queues
+            a_key_runs_no_more_at_once_than_its_limit
+            a_queue_runs_no_more_at_once_than_its_limit
+            jobs_of_a_full_key_hold_nobody_up
+            operators_reach_jobs_under_a_limit
+            a_slot_is_free_however_its_job_ends
+            a_limit_may_change_while_jobs_run
+            a_rate_lets_so_many_begin
+            concurrent_claimers_keep_to_limits
+            a_limit_is_checked_and_listed
             a_handler_runs_once_for_each_job
             a_failing_handler_is_tried_again
             failures_say_what_shall_become_of_the_job
@@ -172,5 +183,6 @@ fn new_job() -> NewJob<'static> {
         timeout: None,
         unique: None,
         order_key: None,
+        limit_key: None,
     }
 }

@@ -120,7 +120,8 @@ async fn beat_and_turn<S: Store, P>(
     }
     landing.expired = store.expire(conn, SWEEP_LIMIT).await?;
     if let Some(hunt) = plan.claim {
-        landing.turned.claimed = store.turn(conn, &[], Some(&ground.request(hunt))).await?.claimed;
+        let Turned { claimed, opens_in, .. } = store.turn(conn, &[], Some(&ground.request(hunt))).await?;
+        landing.turned = Turned { claimed, opens_in, ..landing.turned };
     }
     landing.next_due = look_ahead(ground, conn, plan, &landing.turned).await?;
     Ok(landing)

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::store::{Due, MAX_DURATION};
-use crate::{Backoff, Error, Kind, NewJob, Queue, Result, Unique};
+use crate::{Backoff, Error, Kind, LimitKey, NewJob, Queue, Result, Unique};
 
 /// A payload is at most this many bytes of JSON: what is larger belongs in a table, with its key in the job.
 const MAX_PAYLOAD: usize = 1 << 20;
@@ -58,6 +58,7 @@ pub struct EnqueueOptions {
     timeout: Option<Duration>,
     unique: Option<(String, Option<Duration>)>,
     order_key: Option<String>,
+    limit_key: Option<String>,
 }
 
 impl EnqueueOptions {
@@ -122,6 +123,13 @@ impl EnqueueOptions {
         Self { order_key: Some(key.into()), ..self }
     }
 
+    /// Runs under the limit of this key, or else of its name, whatever queue it is in: see [`LimitKey`] and
+    /// [`Jobs::set_limit`](crate::Jobs::set_limit).
+    #[must_use]
+    pub fn limited(self, key: impl Into<String>) -> Self {
+        Self { limit_key: Some(key.into()), ..self }
+    }
+
     /// The job as the store takes it.
     pub(crate) fn new_job<'a, J: Job>(&self, job: &J, keys: &'a Keys) -> Result<NewJob<'a>> {
         Ok(NewJob { payload: Cow::Owned(payload(job)?), ..self.template::<J>(keys)? })
@@ -141,6 +149,7 @@ impl EnqueueOptions {
             timeout: self.timeout.or(J::TIMEOUT).map(checked_timeout).transpose()?,
             unique: keys.unique.as_deref().map(|key| Unique { key, period }),
             order_key: keys.order.as_deref(),
+            limit_key: keys.limit.as_ref().map(LimitKey::as_str),
         })
     }
 
@@ -166,6 +175,7 @@ pub(crate) struct Keys {
     kind: Kind,
     unique: Option<String>,
     order: Option<String>,
+    limit: Option<LimitKey>,
 }
 
 impl Keys {
@@ -173,6 +183,7 @@ impl Keys {
         Ok(Self {
             unique: options.unique.as_ref().map(|(key, _)| scoped(kind.as_str(), "unique_key", key)).transpose()?,
             order: options.order_key.as_ref().map(|key| scoped(queue.as_str(), "order_key", key)).transpose()?,
+            limit: options.limit_key.as_deref().map(LimitKey::try_from).transpose()?,
             queue,
             kind,
         })

@@ -8,8 +8,8 @@ use crate::job::Keys;
 use crate::meter;
 use crate::wake::Wake;
 use crate::{
-    Cancelled, EnqueueOptions, Enqueued, Filter, Job, JobId, JobRecord, Kind, Page, PageRequest, Queue, Result, Source,
-    Store,
+    Cancelled, EnqueueOptions, Enqueued, Filter, Job, JobId, JobRecord, Kind, Limit, LimitKey, Page, PageRequest,
+    Queue, Result, Source, Store,
 };
 
 /// Work to do later.
@@ -144,6 +144,39 @@ impl<S: Store> Jobs<S> {
     #[instrument(level = "debug", name = "jobs.resume", skip_all)]
     pub async fn resume(&self, conn: &mut S::Connection, queue: &Queue) -> Result<()> {
         self.store.resume(conn, queue).await
+    }
+
+    /// Lets no more jobs of a queue or a key run at once, or begin within a time, than this: in all processes together, from the
+    /// next claim on. It takes the place of what was set before, so that every start of a host may say it again.
+    ///
+    /// What runs already counts, and so does what began within the rate's time if there was a limit when it did. Lowered, a limit
+    /// ends nothing: nothing new begins until there is room. On PostgreSQL, jobs
+    /// that others claim before this transaction has committed are not counted until the limit is set once more: keep it short.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) for a limit that allows nothing ([`pause`](Self::pause) does that) or limits
+    /// nothing, or is out of bounds; [`Error::Backend`](crate::Error::Backend).
+    #[instrument(level = "debug", name = "jobs.set_limit", skip_all)]
+    pub async fn set_limit(&self, conn: &mut S::Connection, key: &LimitKey, limit: &Limit) -> Result<()> {
+        self.store.set_limit(conn, key, limit.checked()?).await
+    }
+
+    /// Removes the limit of a queue or a key, and says whether there was one. A key goes on to have that of its name.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if the database failed.
+    #[instrument(level = "debug", name = "jobs.remove_limit", skip_all)]
+    pub async fn remove_limit(&self, conn: &mut S::Connection, key: &LimitKey) -> Result<bool> {
+        self.store.remove_limit(conn, key).await
+    }
+
+    /// Lists all limits.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if the database failed.
+    #[instrument(level = "debug", name = "jobs.limits", skip_all)]
+    pub async fn limits(&self, conn: &mut S::Connection) -> Result<Vec<(LimitKey, Limit)>> {
+        self.store.limits(conn).await
     }
 
     /// Makes the runners that were made with this value or a clone of it look for work now.

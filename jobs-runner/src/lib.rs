@@ -1,39 +1,39 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(feature = "cron")]
-mod cron;
-mod flight;
-mod hunger;
-mod jobs;
-mod meter;
-mod operate;
-mod periodic;
-mod runner;
-mod wake;
-mod worker;
-
 mod backoff;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "cron")]
+mod cron;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
 mod error;
+mod flight;
 mod handler;
+mod hunger;
 mod job;
+mod jobs;
+mod limit;
 pub mod memory;
+mod meter;
 mod name;
+mod operate;
 mod page;
+mod periodic;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod record;
+mod runner;
 mod source;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod store;
 pub mod testing;
 mod timetable;
+mod wake;
+mod worker;
 
 pub use backoff::Backoff;
 #[cfg(feature = "cron")]
@@ -42,6 +42,7 @@ pub use error::{Error, Result};
 pub use handler::{Cancellation, Context, Failure, Handler};
 pub use job::{EnqueueOptions, Job};
 pub use jobs::Jobs;
+pub use limit::{Limit, LimitKey, Rate};
 pub use memory::Memory;
 pub use name::{Kind, Name, Queue};
 pub use operate::{Count, Finding, Finished, Holder, Level, Pruned, QueueStats, Retention, Stats, WorkerRecord};

@@ -2,6 +2,7 @@
 
 mod cron;
 mod leader;
+mod limit;
 mod operate;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,12 +14,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Mutex as WriterLock, OwnedMutexGuard};
 
 use crate::handler::storable;
+use crate::limit::Began;
 use crate::record::AttemptError;
 use crate::store::{CRASH, MAX_DURATION, MAX_ERRORS, signals};
 use crate::{
     Cancelled, Claim, ClaimRequest, Claimed, CronEntry, CronRecord, DeadReason, Due, Enqueued, Filter, Finding, JobId,
-    JobRecord, Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement,
-    Signal, Source, State, Stats, Store, Timetable, Token, Turned, Unique, WorkerId, WorkerRecord,
+    JobRecord, Kind, Lead, Limit, LimitKey, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result,
+    Settlement, Signal, Source, State, Stats, Store, Timetable, Token, Turned, Unique, WorkerId, WorkerRecord,
 };
 
 /// Keeps jobs in memory.
@@ -64,6 +66,9 @@ struct Rows {
     paused: HashSet<Queue>,
     crons: BTreeMap<Name, CronRecord>,
     leaders: BTreeMap<Name, leader::Leader>,
+    limits: BTreeMap<LimitKey, Limit>,
+    /// What began under each limit's rate.
+    began: HashMap<String, Began>,
 }
 
 #[derive(Clone, Debug)]
@@ -99,7 +104,8 @@ impl Store for Memory {
                 None => Reported::Fenced,
             });
             let reported = reported.collect();
-            Ok(Turned { reported, claimed: request.map_or_else(Vec::new, |request| rows.claim(request, now)) })
+            let (claimed, opens_in) = request.map_or_else(Default::default, |request| rows.claim(request, now));
+            Ok(Turned { reported, claimed, opens_in })
         })
         .await
     }
@@ -233,6 +239,19 @@ impl Store for Memory {
         Ok(())
     }
 
+    async fn set_limit(&self, conn: &mut Connection, key: &LimitKey, limit: &Limit) -> Result<()> {
+        conn.write(|rows, _| rows.limits.insert(key.clone(), *limit)).await;
+        Ok(())
+    }
+
+    async fn remove_limit(&self, conn: &mut Connection, key: &LimitKey) -> Result<bool> {
+        Ok(conn.write(|rows, _| rows.limits.remove(key)).await.is_some())
+    }
+
+    async fn limits(&self, conn: &mut Connection) -> Result<Vec<(LimitKey, Limit)>> {
+        conn.read(|rows| Ok(rows.limits.iter().map(|(key, limit)| (key.clone(), *limit)).collect()))
+    }
+
     async fn find(&self, conn: &mut Connection, id: JobId) -> Result<Option<JobRecord>> {
         conn.read(|rows| Ok(rows.jobs.get(&id).map(|row| row.job.clone())))
     }
@@ -350,6 +369,7 @@ impl Rows {
             timeout: new.timeout,
             unique_key: new.unique.map(|unique| unique.key.to_owned()),
             order_key: new.order_key.map(str::to_owned),
+            limit_key: new.limit_key.map(str::to_owned),
             progress: None,
             last_error: None,
             errors: Vec::new(),
@@ -363,9 +383,10 @@ impl Rows {
         Enqueued { id, is_new: true }
     }
 
-    fn claim(&mut self, request: &ClaimRequest<'_>, now: DateTime<Utc>) -> Vec<Claimed> {
+    fn claim(&mut self, request: &ClaimRequest<'_>, now: DateTime<Utc>) -> (Vec<Claimed>, Option<Duration>) {
+        let mut doors = self.doors(request.queue, now);
         if self.paused.contains(request.queue) {
-            return Vec::new();
+            return (Vec::new(), doors.opens_in());
         }
         // Of the jobs that share a key the one that runs, which is not due, or else the first one.
         let mut first: HashMap<String, JobId> = HashMap::new();
@@ -380,9 +401,13 @@ impl Rows {
         let is_first = |job: &JobRecord| job.order_key.as_ref().is_none_or(|key| first.get(key) == Some(&job.id));
         let due = self.jobs.values_mut().filter(|row| row.is_due(request, now) && is_first(&row.job));
         let mut due: Vec<&mut Row> = due.collect();
+        let is_limited = doors.is_queue_limited();
         due.sort_by_key(|row| (row.job.priority, row.job.run_at, row.job.id));
-        due.truncate(request.limit as usize);
-        due.into_iter().map(|row| row.begin(request, now)).collect()
+        due.retain(|row| doors.admit(row.job.limit_key.as_deref(), request.limit));
+        let claimed = due.into_iter().map(|row| row.begin(request, is_limited, now)).collect();
+        let opens_in = doors.opens_in();
+        self.began.extend(doors.began());
+        (claimed, opens_in)
     }
 
     fn held(&mut self, claim: &Claim) -> Option<&mut Row> {
@@ -426,7 +451,7 @@ impl Row {
         self.job.expires_at.is_some_and(|at| at <= now)
     }
 
-    fn begin(&mut self, request: &ClaimRequest<'_>, now: DateTime<Utc>) -> Claimed {
+    fn begin(&mut self, request: &ClaimRequest<'_>, is_limited: bool, now: DateTime<Utc>) -> Claimed {
         self.held = Some((request.token, request.worker));
         let job = &mut self.job;
         job.state = State::Running;
@@ -441,7 +466,7 @@ impl Row {
             timeout: job.timeout,
             run_at: job.run_at,
             priority: job.priority,
-            is_ordered: job.order_key.is_some(),
+            is_awaited: job.order_key.is_some() || job.limit_key.is_some() || is_limited,
         }
     }
 

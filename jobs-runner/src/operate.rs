@@ -114,7 +114,7 @@ impl<S: Store> Jobs<S> {
     pub async fn doctor(&self, conn: &mut S::Connection) -> Result<Vec<Finding>> {
         let mut findings = self.store.doctor(conn).await?;
         let workers = self.store.workers(conn).await?;
-        let stats = self.store.stats(conn, 1).await?;
+        let stats = self.store.stats(conn, BOUND).await?;
         let lost = workers.iter().filter(|worker| worker.is_lost).count();
         if lost > 0 {
             findings.push(Finding::LostWorkers { count: lost as u64 });

@@ -2,6 +2,7 @@
 
 mod cron;
 mod leader;
+mod limit;
 mod operate;
 mod pooled;
 mod wake;
@@ -20,8 +21,8 @@ use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
     Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Durability, Enqueued, Error, Filter, Finding,
-    JobId, JobRecord, Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement,
-    Signal, Source, State, Stats, Store, Timetable, Token, Turned, WorkerId, WorkerRecord,
+    JobId, JobRecord, Kind, Lead, Limit, LimitKey, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued,
+    Result, Settlement, Signal, Source, State, Stats, Store, Timetable, Token, Turned, WorkerId, WorkerRecord,
 };
 
 pub use pooled::Pooled;
@@ -40,6 +41,7 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = Migrator::with_migrations(vec![
         migration(1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
         migration(2, "schedule", include_str!("../migrations/postgres/0002_schedule.sql")),
+        migration(3, "limit", include_str!("../migrations/postgres/0003_limit.sql")),
         migration(4, "operate", include_str!("../migrations/postgres/0004_operate.sql")),
     ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
@@ -74,6 +76,7 @@ impl Store for Postgres {
             .bind(columns.unique_keys)
             .bind(columns.unique_periods)
             .bind(columns.order_keys)
+            .bind(columns.limit_keys)
             .fetch_all(conn)
             .await?;
         Ok(rows.into_iter().map(|(id, is_new)| Enqueued { id: JobId::from(id), is_new }).collect())
@@ -85,64 +88,27 @@ impl Store for Postgres {
         reports: &[Report],
         request: Option<&ClaimRequest<'_>>,
     ) -> Result<Turned> {
-        let mut columns = Columns::default();
-        for report in reports {
-            columns.push(report);
+        if let Some(turned) = turn(conn, reports, request).await? {
+            return Ok(turned);
         }
-        let kinds: Vec<&str> = request.map_or(&[][..], |request| request.kinds).iter().map(Kind::as_str).collect();
-        let started = Instant::now();
-        let rows = sqlx::query(include_str!("postgres/turn.sql"))
-            .bind(columns.ids)
-            .bind(columns.tokens)
-            .bind(columns.states)
-            .bind(columns.delays)
-            .bind(columns.errors)
-            .bind(columns.reasons)
-            .bind(request.map_or("", |request| request.queue.as_str()))
-            .bind(kinds)
-            .bind(request.map_or(0, |request| i64::from(request.limit)))
-            .bind(request.map_or(0, |request| request.token.as_i64()))
-            .bind(request.and_then(|request| request.since).unwrap_or([DateTime::UNIX_EPOCH; 10]).to_vec())
-            .bind(request.map_or(0, |request| request.worker.as_i64()))
-            .fetch_all(&mut *conn)
-            .await?;
-        replan_if_slow(conn, started.elapsed(), reports.len() + rows.len()).await;
-        let (mut states, mut jobs) = (HashMap::new(), Vec::new());
-        for row in &rows {
-            match (row.try_get::<Option<&str>, _>(1)?, request) {
-                (None, Some(request)) => jobs.push(claimed(row, request.token)?),
-                (state, _) => drop(states.insert(row.try_get::<i64, _>(0)?, state)),
-            }
+        let Some(request) = request else { return Ok(Turned::default()) }; // limits are for claims
+        if reports.is_empty() {
+            return limit::claim(conn, request).await;
         }
-        // An UPDATE returns rows in any order.
-        jobs.sort_unstable_by_key(|(order, _)| *order);
-        let reported = reports.iter().map(|report| reported(states.get(&report.claim.id.as_i64()).copied().flatten()));
-        Ok(Turned {
-            reported: reported.collect::<Result<_>>()?,
-            claimed: jobs.into_iter().map(|(_, job)| job).collect(),
-        })
+        let mut tx = conn.begin().await?;
+        let ended = turn(&mut tx, reports, None).await?.unwrap_or_default();
+        let begun = limit::claim(&mut tx, request).await?;
+        tx.commit().await?;
+        Ok(Turned { reported: ended.reported, ..begun })
     }
 
     async fn next_due(&self, conn: &mut PgConnection, queue: &Queue, kinds: &[Kind]) -> Result<Option<Duration>> {
         let kinds: Vec<&str> = kinds.iter().map(Kind::as_str).collect();
-        let micros: Option<i64> = sqlx::query_scalar(
-            r#"
-            SELECT (extract(epoch FROM min(job.run_at) - statement_timestamp()) * 1000000)::bigint
-            FROM generate_series(0, 9) AS level (priority)
-            CROSS JOIN LATERAL (
-                SELECT run_at
-                FROM jobs_queue_job
-                WHERE queue = $1 AND priority = level.priority AND run_at > statement_timestamp()
-                    AND array_position($2, kind) IS NOT NULL
-                ORDER BY run_at, id
-                LIMIT 1
-            ) AS job
-            "#,
-        )
-        .bind(queue.as_str())
-        .bind(kinds)
-        .fetch_one(conn)
-        .await?;
+        let micros: Option<i64> = sqlx::query_scalar(include_str!("postgres/next_due.sql"))
+            .bind(queue.as_str())
+            .bind(kinds)
+            .fetch_one(conn)
+            .await?;
         Ok(micros.map(duration))
     }
 
@@ -304,11 +270,23 @@ impl Store for Postgres {
         Ok(())
     }
 
+    async fn set_limit(&self, conn: &mut PgConnection, key: &LimitKey, limit: &Limit) -> Result<()> {
+        limit::set(conn, key, limit).await
+    }
+
+    async fn remove_limit(&self, conn: &mut PgConnection, key: &LimitKey) -> Result<bool> {
+        limit::remove(conn, key).await
+    }
+
+    async fn limits(&self, conn: &mut PgConnection) -> Result<Vec<(LimitKey, Limit)>> {
+        limit::all(conn).await
+    }
+
     async fn find(&self, conn: &mut PgConnection, id: JobId) -> Result<Option<JobRecord>> {
         sqlx::query(
             r#"
             SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-                progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
+                limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
             FROM jobs_queue_record
             WHERE id = $1
             "#,
@@ -408,6 +386,52 @@ impl Store for Postgres {
     }
 }
 
+/// Ends claims and makes new ones; where limits apply it does neither and answers `None`.
+async fn turn(
+    conn: &mut PgConnection,
+    reports: &[Report],
+    request: Option<&ClaimRequest<'_>>,
+) -> Result<Option<Turned>> {
+    let mut columns = Columns::default();
+    for report in reports {
+        columns.push(report);
+    }
+    let kinds: Vec<&str> = request.map_or(&[][..], |request| request.kinds).iter().map(Kind::as_str).collect();
+    let started = Instant::now();
+    let rows = sqlx::query(include_str!("postgres/turn.sql"))
+        .bind(columns.ids)
+        .bind(columns.tokens)
+        .bind(columns.states)
+        .bind(columns.delays)
+        .bind(columns.errors)
+        .bind(columns.reasons)
+        .bind(request.map_or("", |request| request.queue.as_str()))
+        .bind(kinds)
+        .bind(request.map_or(0, |request| i64::from(request.limit)))
+        .bind(request.map_or(0, |request| request.token.as_i64()))
+        .bind(request.and_then(|request| request.since).unwrap_or([DateTime::UNIX_EPOCH; 10]).to_vec())
+        .bind(request.map_or(0, |request| request.worker.as_i64()))
+        .fetch_all(&mut *conn)
+        .await?;
+    replan_if_slow(conn, started.elapsed(), reports.len() + rows.len()).await;
+    let (mut states, mut jobs) = (HashMap::new(), Vec::new());
+    for row in &rows {
+        match (row.try_get::<Option<i64>, _>(0)?, row.try_get::<Option<&str>, _>(1)?, request) {
+            (Some(_), None, Some(request)) => jobs.push(claimed(row, request.token)?),
+            (Some(id), state, _) => drop(states.insert(id, state)),
+            (None, ..) => return Ok(None),
+        }
+    }
+    let reported = reports.iter().map(|report| reported(states.get(&report.claim.id.as_i64()).copied().flatten()));
+    Ok(Some(Turned { reported: reported.collect::<Result<_>>()?, claimed: in_order(jobs), opens_in: None }))
+}
+
+/// An UPDATE returns rows in any order.
+fn in_order(mut jobs: Vec<(Place, Claimed)>) -> Vec<Claimed> {
+    jobs.sort_unstable_by_key(|(order, _)| *order);
+    jobs.into_iter().map(|(_, job)| job).collect()
+}
+
 /// Forgets the plans of this connection if a statement took longer than it should.
 ///
 /// A plan that was made for a small table and kept reads all of it; when the table has grown since, that goes on until
@@ -459,6 +483,7 @@ struct NewColumns<'a> {
     unique_keys: Vec<Option<&'a str>>,
     unique_periods: Vec<Option<i64>>,
     order_keys: Vec<Option<&'a str>>,
+    limit_keys: Vec<Option<&'a str>>,
 }
 
 impl<'a> NewColumns<'a> {
@@ -476,6 +501,7 @@ impl<'a> NewColumns<'a> {
         self.unique_keys.push(job.unique.map(|unique| unique.key));
         self.unique_periods.push(job.unique.and_then(|unique| unique.period).map(micros));
         self.order_keys.push(job.order_key);
+        self.limit_keys.push(job.limit_key);
     }
 }
 
@@ -538,7 +564,7 @@ fn claimed(row: &PgRow, token: Token) -> Result<(Place, Claimed)> {
         timeout: row.try_get::<Option<i64>, _>(6)?.map(duration),
         run_at,
         priority: u8::try_from(priority).map_err(|_| Error::Corrupt { what: "priority" })?,
-        is_ordered: row.try_get(9)?,
+        is_awaited: row.try_get(9)?,
     };
     Ok(((priority, run_at, id), job))
 }
@@ -559,6 +585,7 @@ fn record(row: &PgRow) -> Result<JobRecord> {
         timeout: row.try_get::<Option<i64>, _>("timeout")?.map(duration),
         unique_key: row.try_get("unique_key")?,
         order_key: row.try_get("order_key")?,
+        limit_key: row.try_get("limit_key")?,
         progress: row.try_get("progress")?,
         last_error: row.try_get("last_error")?,
         errors: attempt_errors(row.try_get("errors")?)?,

@@ -146,6 +146,8 @@ pub struct JobRecord {
     pub unique_key: Option<String>,
     /// What it shares with jobs that do not run beside it.
     pub order_key: Option<String>,
+    /// What it shares with jobs that are limited together.
+    pub limit_key: Option<String>,
     /// What its handler last said about how far it is.
     pub progress: Option<String>,
     /// What the last failed attempt said.

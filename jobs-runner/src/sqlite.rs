@@ -2,6 +2,7 @@
 
 mod cron;
 mod leader;
+mod limit;
 mod operate;
 mod wake;
 
@@ -20,8 +21,8 @@ use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
     Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Enqueued, Error, Filter, Finding, JobId,
-    JobRecord, Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement,
-    Signal, Source, State, Stats, Store, Timetable, Token, Turned, Unique, WorkerId, WorkerRecord,
+    JobRecord, Kind, Lead, Limit, LimitKey, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result,
+    Settlement, Signal, Source, State, Stats, Store, Timetable, Token, Turned, Unique, WorkerId, WorkerRecord,
 };
 
 /// Keeps jobs in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
@@ -33,6 +34,7 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = Migrator::with_migrations(vec![
         migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
         migration(2, "schedule", include_str!("../migrations/sqlite/0002_schedule.sql")),
+        migration(3, "limit", include_str!("../migrations/sqlite/0003_limit.sql")),
         migration(4, "operate", include_str!("../migrations/sqlite/0004_operate.sql")),
     ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
@@ -73,31 +75,59 @@ impl Store for Sqlite {
         request: Option<&ClaimRequest<'_>>,
     ) -> Result<Turned> {
         let Some(request) = request else {
-            return Ok(Turned { reported: report(conn, reports).await?, claimed: Vec::new() });
+            return Ok(Turned { reported: report(conn, reports).await?, ..Turned::default() });
         };
         if reports.is_empty() {
-            return Ok(Turned { reported: Vec::new(), claimed: claim(conn, request).await? });
+            return claim(conn, request).await;
         }
         let mut tx = conn.begin().await?;
-        let turned = Turned { reported: report(&mut tx, reports).await?, claimed: claim(&mut tx, request).await? };
+        let reported = report(&mut tx, reports).await?;
+        let turned = claim(&mut tx, request).await?;
         tx.commit().await?;
-        Ok(turned)
+        Ok(Turned { reported, ..turned })
     }
 
     async fn next_due(&self, conn: &mut SqliteConnection, queue: &Queue, kinds: &[Kind]) -> Result<Option<Duration>> {
         let kinds: Vec<&str> = kinds.iter().map(Kind::as_str).collect();
         let micros: Option<i64> = sqlx::query_scalar(
             r#"
-            SELECT min((
-                    SELECT run_at
-                    FROM jobs_queue_job
-                    WHERE queue = $1 AND priority = level.value AND state <> 'running'
-                        AND run_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-                        AND kind IN (SELECT value FROM json_each($2))
-                    ORDER BY run_at, id
-                    LIMIT 1
-                )) - CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-            FROM json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]') AS level
+            WITH RECURSIVE asked (key) AS (
+                SELECT min(limit_key)
+                FROM jobs_queue_job
+                WHERE queue = $1 AND state <> 'running' AND limit_key IS NOT NULL
+                UNION ALL
+                SELECT (
+                        SELECT min(limit_key)
+                        FROM jobs_queue_job
+                        WHERE queue = $1 AND state <> 'running' AND limit_key > asked.key
+                    )
+                FROM asked
+                WHERE key IS NOT NULL
+            )
+            SELECT min(run_at) - CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+            FROM (
+                SELECT (
+                        SELECT run_at
+                        FROM jobs_queue_job
+                        WHERE queue = $1 AND limit_key IS NULL AND priority = level.value AND state <> 'running'
+                            AND run_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+                            AND kind IN (SELECT value FROM json_each($2))
+                        ORDER BY run_at, id
+                        LIMIT 1
+                    ) AS run_at
+                FROM json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]') AS level
+                UNION ALL
+                SELECT (
+                        SELECT run_at
+                        FROM jobs_queue_job
+                        WHERE queue = $1 AND limit_key = asked.key AND priority = level.value AND state <> 'running'
+                            AND run_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+                            AND kind IN (SELECT value FROM json_each($2))
+                        ORDER BY run_at, id
+                        LIMIT 1
+                    )
+                FROM asked, json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]') AS level
+            )
             "#,
         )
         .bind(queue.as_str())
@@ -274,9 +304,9 @@ impl Store for Sqlite {
         let revived: Vec<i64> = sqlx::query_scalar(
             r#"
             INSERT INTO jobs_queue_job
-                (id, queue, kind, payload, state, priority, attempt, max_attempts, crashes, timeout, order_key, last_error,
-                errors, run_at, created_at)
-            SELECT id, queue, kind, payload, 'pending', priority, 0, max_attempts, 0, timeout, order_key, last_error, errors,
+                (id, queue, kind, payload, state, priority, attempt, max_attempts, crashes, timeout, order_key, limit_key,
+                last_error, errors, run_at, created_at)
+            SELECT id, queue, kind, payload, 'pending', priority, 0, max_attempts, 0, timeout, order_key, limit_key, last_error, errors,
                 CAST(unixepoch('subsec') * 1000000 AS INTEGER), created_at
             FROM jobs_queue_history
             WHERE state <> 'succeeded' AND ($1 IS NULL OR id = $1) AND ($2 IS NULL OR queue = $2)
@@ -335,11 +365,23 @@ impl Store for Sqlite {
         Ok(())
     }
 
+    async fn set_limit(&self, conn: &mut SqliteConnection, key: &LimitKey, limit: &Limit) -> Result<()> {
+        limit::set(conn, key, limit).await
+    }
+
+    async fn remove_limit(&self, conn: &mut SqliteConnection, key: &LimitKey) -> Result<bool> {
+        limit::remove(conn, key).await
+    }
+
+    async fn limits(&self, conn: &mut SqliteConnection) -> Result<Vec<(LimitKey, Limit)>> {
+        limit::all(conn).await
+    }
+
     async fn find(&self, conn: &mut SqliteConnection, id: JobId) -> Result<Option<JobRecord>> {
         sqlx::query(
             r#"
             SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-                progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
+                limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
             FROM jobs_queue_record
             WHERE id = $1
             "#,
@@ -464,11 +506,11 @@ async fn insert(conn: &mut SqliteConnection, job: &NewJob<'_>) -> Result<JobId> 
         r#"
         INSERT INTO jobs_queue_job
             (queue, kind, payload, state, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key, run_at,
-            expires_at, created_at)
+            expires_at, created_at, limit_key)
         VALUES ($1, $2, $3, 'pending', $4, 0, $5, 0, $6, $7, $8,
             COALESCE($9, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $10),
             COALESCE($11, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $12),
-            CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+            CAST(unixepoch('subsec') * 1000000 AS INTEGER), $13)
         RETURNING id
         "#,
     )
@@ -484,6 +526,7 @@ async fn insert(conn: &mut SqliteConnection, job: &NewJob<'_>) -> Result<JobId> 
     .bind(job.due.after().map(micros))
     .bind(job.expires.and_then(Due::at).map(|at| at.timestamp_micros()))
     .bind(job.expires.and_then(Due::after).map(micros))
+    .bind(job.limit_key)
     .fetch_all(conn)
     .await?;
     ids.first().copied().map(JobId::from).ok_or_else(|| sqlx::Error::RowNotFound.into())
@@ -535,7 +578,7 @@ async fn report(conn: &mut SqliteConnection, reports: &[Report]) -> Result<Vec<R
     reports.iter().map(|report| reported(states.get(&report.claim.id.as_i64()).map(String::as_str))).collect()
 }
 
-async fn claim(conn: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<Vec<Claimed>> {
+async fn claim(conn: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<Turned> {
     // `since` helps where finished jobs leave something behind, which they do not here.
     let kinds: Vec<&str> = request.kinds.iter().map(Kind::as_str).collect();
     let rows = sqlx::query(include_str!("sqlite/claim.sql"))
@@ -544,10 +587,18 @@ async fn claim(conn: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Resul
         .bind(i64::from(request.limit))
         .bind(request.token.as_i64())
         .bind(request.worker.as_i64())
-        .fetch_all(conn)
+        .fetch_all(&mut *conn)
         .await?;
+    // Where limits apply this finds nothing.
+    if rows.is_empty() && limit::applies(conn, request.queue).await? {
+        return limit::claim(conn, request).await;
+    }
+    Ok(Turned { claimed: in_order(&rows, request)?, ..Turned::default() })
+}
+
+/// An UPDATE returns rows in any order.
+fn in_order(rows: &[SqliteRow], request: &ClaimRequest<'_>) -> Result<Vec<Claimed>> {
     let mut jobs = rows.iter().map(|row| claimed(row, request)).collect::<Result<Vec<_>>>()?;
-    // An UPDATE returns rows in any order.
     jobs.sort_unstable_by_key(|(order, _)| *order);
     Ok(jobs.into_iter().map(|(_, job)| job).collect())
 }
@@ -599,7 +650,7 @@ fn claimed(row: &SqliteRow, request: &ClaimRequest<'_>) -> Result<(Place, Claime
         timeout: row.try_get::<Option<i64>, _>("timeout")?.map(duration),
         run_at: time(row.try_get("run_at")?)?,
         priority: u8::try_from(priority).map_err(|_| Error::Corrupt { what: "priority" })?,
-        is_ordered: row.try_get("is_ordered")?,
+        is_awaited: row.try_get("is_awaited")?,
     };
     Ok(((priority, row.try_get("run_at")?, id), job))
 }
@@ -620,6 +671,7 @@ fn record(row: &SqliteRow) -> Result<JobRecord> {
         timeout: row.try_get::<Option<i64>, _>("timeout")?.map(duration),
         unique_key: row.try_get("unique_key")?,
         order_key: row.try_get("order_key")?,
+        limit_key: row.try_get("limit_key")?,
         progress: row.try_get("progress")?,
         last_error: row.try_get("last_error")?,
         errors: attempt_errors(row.try_get("errors")?)?,

@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::Error;
 use crate::{
-    CronEntry, DeadReason, Filter, Finding, JobId, JobRecord, Kind, Lead, Name, Queue, Result, Settlement, State,
-    Stats, Timetable, WorkerRecord,
+    CronEntry, DeadReason, Filter, Finding, JobId, JobRecord, Kind, Lead, Limit, LimitKey, Name, Queue, Result,
+    Settlement, State, Stats, Timetable, WorkerRecord,
 };
 
 /// No lease, delay or backoff is longer: a hundred years.
@@ -53,6 +53,9 @@ pub trait Store: Send + Sync + 'static {
     /// *Claims* come in the order of priority, `run_at` and id, never more than the limit, never one that somebody else holds or
     /// is claiming, none that has expired, none of a paused queue, and of the jobs that share an ordering key only the first,
     /// and that only while none of them runs. What this call's reports make due may be left to the next call.
+    ///
+    /// Of a queue or a key with a [`Limit`] no more run at once or begin within its time than it allows, whoever claims: jobs of
+    /// one that is full are passed over. A claim that meets another one at the same limit may leave its jobs to a later call.
     fn turn(
         &self,
         conn: &mut Self::Connection,
@@ -132,6 +135,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a pause.
     fn resume(&self, conn: &mut Self::Connection, queue: &Queue) -> impl Future<Output = Result<()>> + Send;
+
+    /// Sets what a queue or a key allows, instead of what it allowed before. What runs or began under it goes on counting.
+    fn set_limit(
+        &self,
+        conn: &mut Self::Connection,
+        key: &LimitKey,
+        limit: &Limit,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Removes a limit, and says whether there was one.
+    fn remove_limit(&self, conn: &mut Self::Connection, key: &LimitKey) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Lists all limits by their keys' bytes.
+    fn limits(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Vec<(LimitKey, Limit)>>> + Send;
 
     /// Reads one job, finished or not.
     fn find(&self, conn: &mut Self::Connection, id: JobId) -> impl Future<Output = Result<Option<JobRecord>>> + Send;
@@ -263,6 +280,8 @@ pub struct NewJob<'a> {
     pub unique: Option<Unique<'a>>,
     /// What it shares with jobs that may not run beside it.
     pub order_key: Option<&'a str>,
+    /// What it shares with jobs that are limited together: as [`LimitKey::new`] takes it.
+    pub limit_key: Option<&'a str>,
 }
 
 /// A key that one job has at a time.
@@ -366,6 +385,8 @@ pub struct Turned {
     pub reported: Vec<Reported>,
     /// The jobs that were claimed, in their order.
     pub claimed: Vec<Claimed>,
+    /// How long until a claim may get what this one left because of a rate, or because another one was at the same limit.
+    pub opens_in: Option<Duration>,
 }
 
 /// What a worker should know about a claim it holds.
@@ -449,8 +470,8 @@ pub struct Claimed {
     pub run_at: DateTime<Utc>,
     /// 0 is the most urgent, 9 the least.
     pub priority: u8,
-    /// Whether other jobs wait for its end.
-    pub is_ordered: bool,
+    /// Whether other jobs may wait for its end: it has an ordering key, or one for limits, or its queue is limited.
+    pub is_awaited: bool,
 }
 
 /// How a claim ended.
@@ -533,14 +554,12 @@ pub(crate) fn corrupt<T>(what: &'static str, parsed: Result<T>) -> Result<T> {
 }
 
 /// Turns a duration into microseconds that both databases can add to a time.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) fn micros(duration: Duration) -> i64 {
     // A hundred years are far from the end of an i64.
     i64::try_from(duration.min(MAX_DURATION).as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Turns stored microseconds into a duration; a time that has passed is none.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) fn duration(micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or_default())
 }

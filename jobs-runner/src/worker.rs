@@ -58,8 +58,8 @@ pub(crate) struct Worker<S, P, T> {
     turns: JoinSet<Result<Landing>>,
     flights: HashMap<Id, Plan>,
     hunger: Hunger,
-    /// Whether what was finished lets an ordered job run that nobody could claim before.
-    frees_order: bool,
+    /// Whether what was finished lets a job run that nobody could claim before, for its order or a limit.
+    frees_others: bool,
     poll_at: Instant,
     /// From one poll to the next: short after there was work, twice as long after every time there was none.
     poll_pause: Duration,
@@ -81,7 +81,7 @@ pub(crate) struct Worker<S, P, T> {
 struct Running {
     claim: Claim,
     attempt: u16,
-    is_ordered: bool,
+    is_awaited: bool,
     backoff: Option<crate::Backoff>,
     cancel: watch::Sender<Option<Cancellation>>,
     progress: watch::Receiver<Option<String>>,
@@ -121,7 +121,7 @@ where
             turns: JoinSet::new(),
             flights: HashMap::new(),
             hunger: Hunger::new(now),
-            frees_order: false,
+            frees_others: false,
             poll_at: now,
             poll_pause: runner.settings.poll_interval,
             // The first turn rescues what a former process left behind.
@@ -314,8 +314,8 @@ where
             self.tally.dead += u64::from(landing.expired);
         }
         self.signal(&landing.signals);
-        if rescued.failed > 0 || self.frees_order {
-            self.frees_order = false;
+        if rescued.failed > 0 || self.frees_others {
+            self.frees_others = false;
             self.hunger.rouse();
         }
         self.settle(&plan.reports, &landing.turned.reported);
@@ -323,7 +323,8 @@ where
             let full_at = self.hunger.landed(&hunt, &landing.turned.claimed, landing.took);
             let due_at = landing.next_due.and_then(|due| Instant::now().checked_add(due));
             let eager_at = self.pace(landing.turned.claimed.is_empty());
-            for at in [full_at, due_at, eager_at].into_iter().flatten() {
+            let opens_at = landing.turned.opens_in.and_then(|opens| Instant::now().checked_add(opens));
+            for at in [full_at, due_at, eager_at, opens_at].into_iter().flatten() {
                 self.poll_at = self.poll_at.min(at);
             }
         }
@@ -470,7 +471,7 @@ where
         let running = Running {
             claim: job.claim,
             attempt: job.attempt,
-            is_ordered: job.is_ordered,
+            is_awaited: job.is_awaited,
             backoff: handler.backoff,
             cancel,
             progress,
@@ -505,7 +506,7 @@ where
                 Err(_) => self.released(None),
             },
         };
-        self.frees_order |= running.is_ordered;
+        self.frees_others |= running.is_awaited;
         self.report(running.claim, outcome);
     }
 

@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use stoa_jobs_runner::{
-    Claim, ClaimRequest, CronEntry, DeadReason, Due, Filter, JobId, JobRecord, Kind, Memory, Name, NewJob, Orphans,
-    Outcome, Postgres, Queue, Report, Settlement, Signal, Source, Sqlite, State, Store, Token, Unique, WorkerId,
-    memory,
+    Claim, ClaimRequest, CronEntry, DeadReason, Due, Filter, JobId, JobRecord, Kind, Limit, LimitKey, Memory, Name,
+    NewJob, Orphans, Outcome, Postgres, Queue, Rate, Report, Settlement, Signal, Source, Sqlite, State, Store, Token,
+    Unique, WorkerId, memory,
 };
 
 static QUEUES: [Queue; 2] = [Queue::from_static("default"), Queue::from_static("mail")];
@@ -17,6 +17,7 @@ const STATES: [State; 6] =
     [State::Pending, State::Running, State::Failed, State::Succeeded, State::Dead, State::Cancelled];
 static NAMES: [Name; 3] = [Name::from_static("feed"), Name::from_static("digest"), Name::from_static("feed-2")];
 const KEYS: [&str; 3] = ["one", "two", "three"];
+const LIMITED: [&str; 4] = ["api:one", "api:two", "api", "other"];
 
 /// Clocks differ between backends: every duration is nothing, or longer than the test.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,7 @@ enum Operation {
         kinds: usize,
         worker: usize,
         lease: Time,
+        limit: u32,
         reports: Vec<(prop::sample::Index, Outcome)>,
     },
     Beat {
@@ -100,6 +102,15 @@ enum Operation {
         queue: usize,
     },
     Clock(Clock),
+    /// Of a key, or of the first queue.
+    SetLimit {
+        key: Option<usize>,
+        limit: Limit,
+    },
+    RemoveLimit {
+        key: Option<usize>,
+    },
+    Limits,
     Find {
         job: prop::sample::Index,
     },
@@ -154,11 +165,13 @@ enum Clock {
 struct New {
     queue: usize,
     kind: usize,
-    due: Time,
+    /// `None`: long ago, so that its place among the others is the same for every clock.
+    due: Option<Time>,
     max_attempts: u16,
     expires: Option<Time>,
     unique: Option<(usize, Option<Time>)>,
     order: Option<usize>,
+    limit: Option<usize>,
 }
 
 impl New {
@@ -169,11 +182,12 @@ impl New {
             payload: payload.into(),
             priority,
             max_attempts: self.max_attempts,
-            due: Due::After(self.due.into()),
+            due: self.due.map_or(Due::At(DateTime::UNIX_EPOCH), |due| Due::After(due.into())),
             expires: self.expires.map(|time| Due::After(time.into())),
             timeout: None,
             unique: self.unique.map(|(key, period)| Unique { key: KEYS[key], period: period.map(Duration::from) }),
             order_key: self.order.map(|key| KEYS[key]),
+            limit_key: self.limit.map(|key| LIMITED[key]),
         }
     }
 }
@@ -181,16 +195,18 @@ impl New {
 fn new() -> impl Strategy<Value = New> {
     // Within one call a key is taken once, whatever its period.
     let unique = prop::option::weighted(0.3, (0..KEYS.len(), prop::option::of(Just(Time::Later))));
-    let options = (prop::option::weighted(0.1, time()), unique, prop::option::weighted(0.3, 0..KEYS.len()));
+    let limit = prop::option::weighted(0.3, 0..LIMITED.len());
+    let options = (prop::option::weighted(0.1, time()), unique, prop::option::weighted(0.3, 0..KEYS.len()), limit);
     (0..QUEUES.len(), 0..KINDS.len(), time(), 1..4_u16, options).prop_map(
-        |(queue, kind, due, max_attempts, (expires, unique, order))| New {
+        |(queue, kind, due, max_attempts, (expires, unique, order, limit))| New {
             queue,
             kind,
-            due,
+            due: Some(due),
             max_attempts,
             expires,
             unique,
             order,
+            limit,
         },
     )
 }
@@ -218,7 +234,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => prop::collection::vec(new(), 1..4).prop_map(|jobs| Operation::Enqueue { jobs }),
         6 => (queue.clone(), 0..=KINDS.len(), 0..3_usize, time(), prop::collection::vec((index.clone(), outcome()), 0..4))
-            .prop_map(|(queue, kinds, worker, lease, reports)| Operation::Turn { queue, kinds, worker, lease, reports }),
+            .prop_map(|(queue, kinds, worker, lease, reports)| Operation::Turn { queue, kinds, worker, lease, limit: 1000, reports }),
         1 => (0..3_usize, time()).prop_map(|(worker, lease)| Operation::Beat { worker, lease }),
         1 => prop::collection::vec(index.clone(), 0..4).prop_map(|claims| Operation::Watch { claims }),
         1 => Just(Operation::Rescue),
@@ -269,6 +285,46 @@ fn filter(queue: Option<usize>, state: Option<usize>) -> Filter {
         filter = filter.state(STATES[state]);
     }
     filter
+}
+
+/// Operations with limits, of which none brings a job back at once: how such jobs stand among each other is up to the clock.
+fn limited_operation() -> impl Strategy<Value = Operation> {
+    let index = any::<prop::sample::Index>();
+    let old =
+        new().prop_map(|new| New { due: new.due.filter(|due| matches!(due, Time::Later)), max_attempts: 1, ..new });
+    let limit = (prop::option::of(1..4_u32), prop::option::of(1..5_u32)).prop_map(|(concurrency, rate)| {
+        let rate = rate.map(|count| Rate { count, per: Time::Later.into() });
+        Limit { concurrency: concurrency.or(Some(2).filter(|_| rate.is_none())), rate }
+    });
+    let key = prop::option::weighted(0.8, 0..LIMITED.len());
+    let outcome = outcome().prop_map(|outcome| match outcome {
+        Outcome::Released { .. } => Outcome::Released { delay: Time::Later.into() },
+        outcome => outcome,
+    });
+    let reports = prop::collection::vec((index.clone(), outcome), 0..4);
+    prop_oneof![
+        4 => prop::collection::vec(old, 1..5).prop_map(|jobs| Operation::Enqueue { jobs }),
+        6 => (0..QUEUES.len(), 0..=KINDS.len(), 0..3_usize, time(), prop_oneof![1..6_u32, Just(1000)], reports)
+            .prop_map(|(queue, kinds, worker, lease, limit, reports)| Operation::Turn {
+                queue,
+                kinds,
+                worker,
+                lease,
+                limit,
+                reports
+            }),
+        2 => (key.clone(), limit).prop_map(|(key, limit)| Operation::SetLimit { key, limit }),
+        1 => key.prop_map(|key| Operation::RemoveLimit { key }),
+        1 => Just(Operation::Limits),
+        1 => Just(Operation::Rescue),
+        1 => (0..QUEUES.len()).prop_map(|queue| Operation::NextDue { queue }),
+        1 => index.clone().prop_map(|claim| Operation::Abandon { claim }),
+        1 => index.prop_map(|job| Operation::Cancel { job }),
+    ]
+}
+
+fn limit_key(key: Option<usize>) -> LimitKey {
+    key.map_or_else(|| LimitKey::queue(&QUEUES[0]), |key| LimitKey::new(LIMITED[key]).unwrap())
 }
 
 /// What the operations have brought about so far, in one backend.
@@ -333,8 +389,16 @@ impl History {
     fn describe(&self, job: &JobRecord) -> String {
         let times = (job.attempted_at.is_some(), job.finished_at.is_some());
         let counts = (job.attempt, job.max_attempts, job.crashes, job.priority);
-        let texts =
-            (&job.queue, &job.kind, &job.payload, &job.last_error, &job.progress, &job.unique_key, &job.order_key);
+        let texts = (
+            &job.queue,
+            &job.kind,
+            &job.payload,
+            &job.last_error,
+            &job.progress,
+            &job.unique_key,
+            &job.order_key,
+            &job.limit_key,
+        );
         let errors: Vec<_> = job.errors.iter().map(|error| (error.attempt, &error.error)).collect();
         format!("{} {:?} {:?} {counts:?} {texts:?} {times:?} {errors:?}", self.place(job.id), job.state, job.reason)
     }
@@ -371,7 +435,7 @@ async fn answer<S: Store>(
             // Who holds a key may be deleted by now.
             format!("{:?}", enqueued.iter().map(|new| (new.is_new, history.find(new.id))).collect::<Vec<_>>())
         }
-        Operation::Turn { queue, kinds, worker: claimer, lease, reports } => {
+        Operation::Turn { queue, kinds, worker: claimer, lease, limit, reports } => {
             let token = Token::from(i64::try_from(number).unwrap());
             let claims = history.pick(reports.iter().map(|(index, _)| *index));
             let outcomes = reports.iter().map(|(_, outcome)| outcome.clone());
@@ -380,11 +444,11 @@ async fn answer<S: Store>(
             store.beat(conn, worker(*claimer), (*lease).into()).await.unwrap();
             // In two calls, for what the reports make due may be left to the next one.
             let reported = store.turn(conn, &reports, None).await.unwrap().reported;
-            // No limit: which of two jobs retried within one tick of a clock comes first is up to the clock.
+            // Unless all that is due was so long ago, no limit: which of two jobs retried within one tick of a clock comes first is up to the clock.
             let request = ClaimRequest {
                 queue: &QUEUES[*queue],
                 kinds: &KINDS[..*kinds],
-                limit: 1000,
+                limit: *limit,
                 token,
                 worker: worker(*claimer),
                 since: None,
@@ -394,7 +458,7 @@ async fn answer<S: Store>(
             history.claims.extend(claimed.iter().map(|job| job.claim));
             let jobs = claimed.iter().map(|job| {
                 let place = history.place(job.claim.id);
-                (place, &job.kind, &job.payload, job.attempt, job.max_attempts, job.claim.token, job.is_ordered)
+                (place, &job.kind, &job.payload, job.attempt, job.max_attempts, job.claim.token, job.is_awaited)
             });
             format!("{reported:?} {:?}", jobs.collect::<Vec<_>>())
         }
@@ -454,6 +518,13 @@ async fn answer<S: Store>(
         Operation::Pause { queue } => format!("{:?}", store.pause(conn, &QUEUES[*queue]).await.unwrap()),
         Operation::Resume { queue } => format!("{:?}", store.resume(conn, &QUEUES[*queue]).await.unwrap()),
         Operation::Clock(operation) => tell(store, conn, number, operation).await,
+        Operation::SetLimit { key, limit } => {
+            format!("{:?}", store.set_limit(conn, &limit_key(*key), limit).await.unwrap())
+        }
+        Operation::RemoveLimit { key } => {
+            format!("{:?}", store.remove_limit(conn, &limit_key(*key)).await.unwrap())
+        }
+        Operation::Limits => format!("{:?}", store.limits(conn).await.unwrap()),
         Operation::Find { job } => {
             format!("{:?}", store.find(conn, history.job(*job)).await.unwrap().map(|job| history.describe(&job)))
         }
@@ -516,13 +587,22 @@ fn agree(operations: &[Operation], answers: &[String], expected: &[String]) -> R
 
 #[test]
 fn backends_agree_on_random_operations() {
+    agree_on(operation());
+}
+
+#[test]
+fn backends_agree_on_limits() {
+    agree_on(limited_operation());
+}
+
+fn agree_on(operation: impl Strategy<Value = Operation>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let sqlite = runtime.block_on(testkit::sqlite(&[&stoa_jobs_runner::sqlite::MIGRATOR]));
     let postgres = runtime.block_on(testkit::postgres(&[&stoa_jobs_runner::postgres::MIGRATOR]));
     let cases = if std::env::var_os("STOA_TEST_FULL").is_some() { 1280 } else { 128 };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     runner
-        .run(&prop::collection::vec(operation(), 80), |mut operations| {
+        .run(&prop::collection::vec(operation, 80), |mut operations| {
             // At the end all that is left is looked at.
             operations.push(Operation::List { queue: None, state: None, before: None, limit: 1000 });
             // Each case runs in a transaction that is rolled back: the next one starts from nothing.

@@ -75,7 +75,7 @@ pub async fn jobs_of_one_key_run_one_after_the_other<H: Harness>(harness: &H) {
     assert!(bench.claim(&mut tx, 10, HOUR).await.is_empty());
     assert_eq!(bench.rescue(&mut tx, 10).await.failed, 2);
     let claimed = bench.claim(&mut tx, 10, HOUR).await;
-    assert!(claimed.iter().all(|job| job.is_ordered == (job.claim.id == first)));
+    assert!(claimed.iter().all(|job| job.is_awaited == (job.claim.id == first)));
     for job in &claimed {
         bench.report(&mut tx, job.claim, failed(Some(HOUR))).await;
     }

@@ -117,6 +117,7 @@ fn facts(visit: &Visit, job: &JobRecord) -> Markup {
             @if let Some(timeout) = job.timeout { div { dt { "Timeout" } dd { (span(timeout)) } } }
             @if let Some(key) = &job.unique_key { div { dt { "Unique key" } dd { code { (visible(key)) } } } }
             @if let Some(key) = &job.order_key { div { dt { "Ordering key" } dd { code { (visible(key)) } } } }
+            @if let Some(key) = &job.limit_key { div { dt { "Limit key" } dd { code { (visible(key)) } } } }
         }
     }
 }

@@ -215,7 +215,7 @@ impl Finding {
             Self::Index { .. } => "REINDEX INDEX CONCURRENTLY",
             Self::VacuumOff { .. } => "switch it on",
             Self::Overridden { .. } => "ALTER TABLE … SET it again",
-            Self::Waiting { .. } => "more workers, or a handler that is missing",
+            Self::Waiting { .. } => "more workers, a handler that is missing, or a limit that is too low",
             Self::Unserved { .. } => "start one",
             Self::LostWorkers { .. } => "any living worker of the queue takes over their jobs",
             Self::JournalMode { .. } => "PRAGMA journal_mode = wal",

@@ -55,7 +55,7 @@ pub struct QueueStats {
     pub scheduled: Count,
     /// Jobs that have failed and wait for their next attempt.
     pub failed: Count,
-    /// How long the ready job that waits longest has been due.
+    /// How long the ready job that waits longest has been due; of jobs with a limit key, of those that were counted.
     pub oldest: Option<Duration>,
     /// What was finished lately.
     pub finished: Finished,

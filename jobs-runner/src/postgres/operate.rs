@@ -60,10 +60,15 @@ pub(super) async fn stats(conn: &mut PgConnection, bound: u32) -> Result<Stats> 
     let names: Vec<String> = sqlx::query_scalar(
         r#"
         WITH RECURSIVE named AS (
-            SELECT min(queue) AS queue
-            FROM jobs_queue_job
+            SELECT LEAST(
+                    (SELECT min(queue) FROM jobs_queue_job WHERE limit_key IS NULL),
+                    (SELECT min(queue) FROM jobs_queue_job WHERE limit_key IS NOT NULL)
+                ) AS queue
             UNION ALL
-            SELECT (SELECT min(queue) FROM jobs_queue_job WHERE queue > named.queue)
+            SELECT LEAST(
+                    (SELECT min(queue) FROM jobs_queue_job WHERE limit_key IS NULL AND queue > named.queue),
+                    (SELECT min(queue) FROM jobs_queue_job WHERE limit_key IS NOT NULL AND queue > named.queue)
+                )
             FROM named
             WHERE queue IS NOT NULL
         )
@@ -128,7 +133,7 @@ pub(super) async fn doctor(conn: &mut PgConnection) -> Result<Vec<Finding>> {
         r#"
         SELECT name, pg_stat_get_live_tuples(class.oid), pg_stat_get_dead_tuples(class.oid), class.reloptions
         FROM unnest(ARRAY['jobs_queue_job', 'jobs_queue_history', 'jobs_queue_worker', 'jobs_queue_unique',
-            'jobs_queue_order']) AS name
+            'jobs_queue_order', 'jobs_queue_cron', 'jobs_queue_leader', 'jobs_queue_gate', 'jobs_queue_slot']) AS name
         JOIN pg_class AS class ON class.oid = to_regclass(name)
         "#,
     )

@@ -50,15 +50,15 @@ finished AS (
     USING expired
     WHERE job.id = expired.id AND expired.state <> 'failed'
     RETURNING job.id, queue, kind, payload, expired.state, priority, attempt, max_attempts, crashes, timeout, unique_key,
-        job.order_key, progress, expired.errors, run_at, expires_at, created_at, attempted_at
+        job.order_key, limit_key, progress, expired.errors, run_at, expires_at, created_at, attempted_at
 ),
 kept AS (
     INSERT INTO jobs_queue_history
         (id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-        progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
+        limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
     SELECT id, queue, kind, payload, state, CASE state WHEN 'dead' THEN 'crashed' END, priority, attempt, max_attempts,
-        crashes + 1, timeout, unique_key, order_key, progress, $3, errors, run_at, expires_at, created_at, attempted_at,
-        statement_timestamp()
+        crashes + 1, timeout, unique_key, order_key, limit_key, progress, $3, errors, run_at, expires_at, created_at,
+        attempted_at, statement_timestamp()
     FROM finished
 ),
 left_key AS (
@@ -70,6 +70,25 @@ left_order AS (
     DELETE FROM jobs_queue_order AS turn
     USING expired
     WHERE turn.key = expired.order_key AND turn.job_id = expired.id
+),
+-- What limits leave behind means nothing any more; it is cleared away now and then, and nobody is waited for.
+left_slot AS (
+    DELETE FROM jobs_queue_slot
+    WHERE (key, job_id, token) IN (
+        SELECT key, job_id, token
+        FROM jobs_queue_slot AS slot
+        WHERE $2 AND (SELECT token FROM jobs_queue_job WHERE id = slot.job_id) IS DISTINCT FROM slot.token
+        FOR UPDATE SKIP LOCKED
+    )
+),
+left_gate AS (
+    DELETE FROM jobs_queue_gate
+    WHERE key IN (
+        SELECT key
+        FROM jobs_queue_gate
+        WHERE $2 AND idle_at <= statement_timestamp()
+        FOR UPDATE SKIP LOCKED
+    )
 )
 SELECT state
 FROM expired

@@ -1,6 +1,13 @@
 -- Ends claims and makes new ones: one round trip, one commit.
 -- Whoever shows another token than the row's finds nothing to change.
-WITH report AS (
+-- Where limits apply nothing at all is done, and the answer says so: what they need would cost every other queue.
+WITH limits AS MATERIALIZED (
+    SELECT $9 > 0 AND (
+            EXISTS (SELECT FROM jobs_queue_limit WHERE key = 'queue:' || $7)
+            OR EXISTS (SELECT FROM jobs_queue_job WHERE queue = $7 AND limit_key IS NOT NULL)
+        ) AS applies
+),
+report AS (
     SELECT *
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[])
         AS report (id, token, state, delay, error, reason)
@@ -22,6 +29,7 @@ held AS MATERIALIZED (
         END AS errors
     FROM report
     JOIN jobs_queue_job AS job ON job.id = report.id AND job.token = report.token
+    WHERE NOT (SELECT applies FROM limits)
     FOR UPDATE OF job
 ),
 waiting AS (
@@ -40,15 +48,15 @@ finished AS (
     USING held
     WHERE job.id = held.id AND held.state IN ('succeeded', 'dead', 'cancelled')
     RETURNING job.id, queue, kind, payload, held.state, CASE held.state WHEN 'dead' THEN held.reason END AS reason, priority,
-        attempt, max_attempts, crashes, timeout, unique_key, job.order_key, progress,
+        attempt, max_attempts, crashes, timeout, unique_key, job.order_key, limit_key, progress,
         COALESCE(held.error, last_error) AS last_error, held.errors, run_at, expires_at, created_at, attempted_at
 ),
 kept AS (
     INSERT INTO jobs_queue_history
         (id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-        progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
+        limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
     SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-        progress, last_error, errors, run_at, expires_at, created_at, attempted_at, statement_timestamp()
+        limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, statement_timestamp()
     FROM finished
 ),
 left_key AS (
@@ -70,7 +78,7 @@ due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT id, order_key
         FROM jobs_queue_job AS job
-        WHERE queue = $7 AND priority = level.priority AND run_at <= statement_timestamp()
+        WHERE queue = $7 AND limit_key IS NULL AND priority = level.priority AND run_at <= statement_timestamp()
             AND run_at >= ($11::timestamptz[])[level.priority + 1]
             AND state <> 'running' AND array_position($8, kind) IS NOT NULL
             AND (expires_at IS NULL OR expires_at > statement_timestamp())
@@ -78,12 +86,16 @@ due AS MATERIALIZED (
                 SELECT
                 FROM jobs_queue_job AS earlier
                 WHERE earlier.order_key = job.order_key AND earlier.id < job.id
+            ) AND NOT EXISTS (
+                SELECT
+                FROM jobs_queue_order AS turn
+                WHERE turn.key = job.order_key
             ))
         ORDER BY run_at, id
         LIMIT $9
         FOR UPDATE SKIP LOCKED
     ) AS job
-    WHERE NOT EXISTS (SELECT FROM jobs_queue_pause WHERE queue = $7)
+    WHERE NOT (SELECT applies FROM limits) AND NOT EXISTS (SELECT FROM jobs_queue_pause WHERE queue = $7)
     LIMIT $9
 ),
 -- An earlier job of the same key may have come to light between the snapshots of two claims: one of them gets the key.
@@ -101,11 +113,15 @@ claimed AS (
     SET state = 'running', attempt = attempt + 1, token = $10, worker = $12, attempted_at = statement_timestamp()
     FROM due
     WHERE job.id = due.id AND (due.order_key IS NULL OR due.id IN (SELECT job_id FROM in_order))
-    RETURNING job.id, kind, payload, attempt, max_attempts, timeout, priority, run_at, job.order_key IS NOT NULL AS is_ordered
+    RETURNING job.id, kind, payload, attempt, max_attempts, timeout, priority, run_at, job.order_key IS NOT NULL AS is_awaited
 )
 SELECT id, state, NULL AS kind, NULL AS payload, 0 AS attempt, 0 AS max_attempts, NULL::bigint AS timeout,
-    0::smallint AS priority, NULL::timestamptz AS run_at, false AS is_ordered
+    0::smallint AS priority, NULL::timestamptz AS run_at, false AS is_awaited
 FROM held
 UNION ALL
-SELECT id, NULL, kind, payload, attempt, max_attempts, timeout, priority, run_at, is_ordered
+SELECT id, NULL, kind, payload, attempt, max_attempts, timeout, priority, run_at, is_awaited
 FROM claimed
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false
+FROM limits
+WHERE applies
