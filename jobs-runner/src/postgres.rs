@@ -95,7 +95,10 @@ impl Store for Postgres {
         for row in &rows {
             match (row.try_get::<Option<&str>, _>(1)?, request) {
                 (None, Some(request)) => jobs.push(claimed(row, request.token)?),
-                (state, _) => drop(states.insert(row.try_get::<i64, _>(0)?, state)),
+                (state, _) => match row.try_get::<Option<Vec<i64>>, _>(10)? {
+                    Some(ids) => states.extend(ids.into_iter().map(|id| (id, state))),
+                    None => drop(states.insert(row.try_get(0)?, state)),
+                },
             }
         }
         // An UPDATE returns rows in any order.
