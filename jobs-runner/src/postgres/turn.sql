@@ -129,7 +129,7 @@ SELECT NULL::bigint AS id, 'succeeded' AS state, NULL AS kind, NULL AS payload, 
     NULL::bigint AS timeout, 0::smallint AS priority, NULL::timestamptz AS run_at, false AS is_ordered,
     ARRAY(SELECT id FROM succeeded) AS ids
 UNION ALL
-SELECT id, state, NULL, NULL, 0, 0, NULL, 0, NULL, false, NULL
+SELECT id, state, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL
 FROM held
 UNION ALL
 SELECT id, NULL, kind, payload, attempt, max_attempts, timeout, priority, run_at, is_ordered, NULL
