@@ -53,9 +53,11 @@ async fn database(cluster: &Cluster, name: &'static str, migrator: &Migrator) ->
     pool
 }
 
+/// Nothing is left of one that had the name before.
 async fn empty_database(cluster: &Cluster, name: &'static str) -> PgPool {
     let server = PgPool::connect(&cluster.url("postgres")).await.expect("the server answers");
-    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    sqlx::query(create).execute(&server).await.expect("the name is new");
+    for statement in [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&server).await.expect("nobody uses it");
+    }
     PgPool::connect(&cluster.url(name)).await.expect("the server answers")
 }

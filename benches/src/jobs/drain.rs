@@ -41,7 +41,7 @@ pub(super) async fn compare(setup: &Setup, cluster: &Cluster) -> Vec<Case> {
         seconds.default.push(ours(&default, jobs).await);
         seconds.graphile_worker.extend(rivals.graphile_worker(jobs).await);
         seconds.riverqueue.extend(rivals.riverqueue(jobs).await);
-        seconds.awa.extend(rivals.awa(jobs));
+        seconds.awa.extend(rivals.awa(cluster, jobs).await);
     }
     let versus = |name, rival, other: &[f64], target| {
         let turns = turns(jobs, &seconds.tuned, other)?;

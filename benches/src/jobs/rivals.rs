@@ -20,7 +20,7 @@ pub(super) struct Rivals {
     graphile_worker: graphile_worker::GraphileWorker,
     #[cfg(feature = "rivals")]
     riverqueue: riverqueue::Riverqueue,
-    awa: Option<(PathBuf, String)>,
+    awa: Option<PathBuf>,
 }
 
 impl Rivals {
@@ -28,13 +28,10 @@ impl Rivals {
         #[cfg(not(feature = "rivals"))]
         eprintln!("built without `--features rivals`: no graphile_worker and no riverqueue to compare with");
         let binary = std::env::current_exe().expect("this process has a path").with_file_name("rival-awa");
-        let awa = if binary.exists() {
-            empty_database(cluster, "awa").await;
-            Some((binary, cluster.url("awa")))
-        } else {
+        let awa = Some(binary).filter(|binary| binary.exists());
+        if awa.is_none() {
             eprintln!("no rival-awa beside this binary: see benches/README.md");
-            None
-        };
+        }
         Self {
             #[cfg(feature = "rivals")]
             graphile_worker: graphile_worker::GraphileWorker::start(cluster).await,
@@ -44,7 +41,7 @@ impl Rivals {
         }
     }
 
-    /// Seconds that graphile_worker takes.
+    /// Seconds that `graphile_worker` takes.
     #[cfg(feature = "rivals")]
     pub(super) async fn graphile_worker(&self, jobs: usize) -> Option<f64> {
         Some(self.graphile_worker.drain(jobs).await)
@@ -71,9 +68,11 @@ impl Rivals {
     }
 
     /// Seconds that awa takes, in a process of its own.
-    pub(super) fn awa(&self, jobs: usize) -> Option<f64> {
-        let (binary, url) = self.awa.as_ref()?;
-        let output = Command::new(binary).args([url, &jobs.to_string()]).output().expect("it starts");
+    pub(super) async fn awa(&self, cluster: &Cluster, jobs: usize) -> Option<f64> {
+        let binary = self.awa.as_ref()?;
+        // A new one for each round: beside the finished jobs of another its enqueueing takes minutes.
+        empty_database(cluster, "awa").await.close().await;
+        let output = Command::new(binary).args([cluster.url("awa"), jobs.to_string()]).output().expect("it starts");
         let answer = String::from_utf8(output.stdout).expect("a line");
         let seconds = answer.trim().parse().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
         Some(seconds)

@@ -1,5 +1,4 @@
-//! graphile_worker as its own benchmark runs it: a local queue and batched completion. It deletes finished jobs and keeps no
-//! history.
+//! `graphile_worker` in its fastest mode: a local queue and batched completion. It deletes finished jobs and keeps no history.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
