@@ -4,6 +4,7 @@ mod drain;
 mod embedded;
 mod enqueue;
 mod idle;
+mod pickup;
 mod pinned;
 mod raw;
 mod rivals;
@@ -39,6 +40,7 @@ const BATCH: u32 = 500;
 pub async fn compare(setup: &Setup) -> Vec<Case> {
     let cluster = Cluster::start(Durability::Durable);
     let mut cases = drain::compare(setup, &cluster).await;
+    cases.extend(pickup::compare(setup).await);
     cases.push(enqueue::compare(setup, &cluster).await);
     cases.push(pinned::compare(setup, &cluster).await);
     cases.extend(embedded::compare(setup).await);

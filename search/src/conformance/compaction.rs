@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::{Harness, crew, find, ids, post, search, tag, tags};
-use crate::{Audience, EntityId, MatchMode, Query, Results, Search, Source, Store, Surface};
+use crate::{Audience, EntityId, MatchMode, Query, Results, Search, Source, Store, Surface, Timings};
 
 /// As long as it takes.
 const UNLIMITED: Duration = Duration::MAX;
 
 /// All that an answer shows.
 fn shown(results: &Results) -> String {
+    let results = Results { timings: Timings::default(), ..results.clone() };
     format!("{results:?}")
 }
 
