@@ -28,13 +28,24 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 pub struct Setup {
     quick: bool,
+    long: bool,
     corpus: Option<PathBuf>,
 }
 
 impl Setup {
     /// A run; `quick` makes everything small.
     pub fn new(quick: bool, corpus: Option<PathBuf>) -> Self {
-        Self { quick, corpus }
+        Self { quick, long: false, corpus }
+    }
+
+    /// Lets what is usually scaled down take its time.
+    #[must_use]
+    pub fn long(self, long: bool) -> Self {
+        Self { long, ..self }
+    }
+
+    fn is_long(&self) -> bool {
+        self.long
     }
 
     /// Rounds in which ours and the baseline take turns.
@@ -44,6 +55,10 @@ impl Setup {
 
     /// One of two sizes.
     fn size(&self, full: usize, quick: usize) -> usize {
+        self.pick(full, quick)
+    }
+
+    fn pick<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
 }

@@ -24,6 +24,9 @@ enum Command {
         /// Runs small, to see that it runs: the figures mean little.
         #[arg(long)]
         quick: bool,
+        /// Takes the ten minutes of `jobs.pinned_snapshot_rate`.
+        #[arg(long)]
+        long: bool,
         /// A file of documents, one JSON object `{"id", "title", "body", "categories"}` a line, perhaps gzipped.
         #[arg(long)]
         corpus: Option<PathBuf>,
@@ -31,6 +34,12 @@ enum Command {
     /// Exports the audit records of a database: the process whose memory `audit.export_peak_mib` is about.
     #[command(hide = true)]
     ExportPeak {
+        /// The database.
+        url: String,
+    },
+    /// Runs a runner with nothing to do: the process whose memory `jobs.idle_mib` is about.
+    #[command(hide = true)]
+    IdleRunner {
         /// The database.
         url: String,
     },
@@ -49,11 +58,11 @@ enum Area {
 
 #[tokio::main]
 async fn main() {
-    let (area, json, quick, corpus) = match Arguments::parse().command {
-        Command::Compare { area, json, quick, corpus } => (area, json, quick, corpus),
+    let (area, json, setup) = match Arguments::parse().command {
+        Command::Compare { area, json, quick, long, corpus } => (area, json, Setup::new(quick, corpus).long(long)),
         Command::ExportPeak { url } => return audit::peak(&url).await,
+        Command::IdleRunner { url } => return jobs::idle(&url).await,
     };
-    let setup = Setup::new(quick, corpus);
     let wants = |one| area == one || area == Area::All;
     let print = |cases: Vec<Case>| {
         for case in cases {

@@ -419,7 +419,10 @@ async fn turn(
         match (row.try_get::<Option<i64>, _>(0)?, row.try_get::<Option<&str>, _>(1)?, request) {
             (Some(_), None, Some(request)) => jobs.push(claimed(row, request.token)?),
             (Some(id), state, _) => drop(states.insert(id, state)),
-            (None, ..) => return Ok(None),
+            (None, state, _) => match row.try_get::<Option<Vec<i64>>, _>(10)? {
+                Some(ids) => states.extend(ids.into_iter().map(|id| (id, state))),
+                None => return Ok(None),
+            },
         }
     }
     let reported = reports.iter().map(|report| reported(states.get(&report.claim.id.as_i64()).copied().flatten()));

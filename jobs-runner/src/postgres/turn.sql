@@ -12,10 +12,18 @@ report AS (
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[])
         AS report (id, token, state, delay, error, reason)
 ),
+-- A success asks for no decision: its row goes without being locked before.
+succeeded AS (
+    DELETE FROM jobs_queue_job AS job
+    USING report
+    WHERE job.id = report.id AND job.token = report.token AND report.state = 'succeeded' AND NOT (SELECT applies FROM limits)
+    RETURNING job.id, queue, kind, payload, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key, limit_key,
+        progress, last_error, errors, run_at, expires_at, created_at, attempted_at
+),
 held AS MATERIALIZED (
     SELECT job.id, job.order_key, report.delay, report.error, report.reason,
         CASE
-            WHEN report.state IN ('failed', 'pending') AND job.is_cancelled THEN 'cancelled'
+            WHEN job.is_cancelled THEN 'cancelled'
             WHEN report.state = 'failed' AND (report.delay IS NULL OR job.attempt >= job.max_attempts) THEN 'dead'
             ELSE report.state
         END AS state,
@@ -29,7 +37,7 @@ held AS MATERIALIZED (
         END AS errors
     FROM report
     JOIN jobs_queue_job AS job ON job.id = report.id AND job.token = report.token
-    WHERE NOT (SELECT applies FROM limits)
+    WHERE report.state <> 'succeeded' AND NOT (SELECT applies FROM limits)
     FOR UPDATE OF job
 ),
 waiting AS (
@@ -46,7 +54,7 @@ waiting AS (
 finished AS (
     DELETE FROM jobs_queue_job AS job
     USING held
-    WHERE job.id = held.id AND held.state IN ('succeeded', 'dead', 'cancelled')
+    WHERE job.id = held.id AND held.state IN ('dead', 'cancelled')
     RETURNING job.id, queue, kind, payload, held.state, CASE held.state WHEN 'dead' THEN held.reason END AS reason, priority,
         attempt, max_attempts, crashes, timeout, unique_key, job.order_key, limit_key, progress,
         COALESCE(held.error, last_error) AS last_error, held.errors, run_at, expires_at, created_at, attempted_at
@@ -55,19 +63,31 @@ kept AS (
     INSERT INTO jobs_queue_history
         (id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
         limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
+    SELECT id, queue, kind, payload, 'succeeded', NULL, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
+        limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, statement_timestamp()
+    FROM succeeded
+    UNION ALL
     SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
         limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, statement_timestamp()
     FROM finished
 ),
 left_key AS (
     DELETE FROM jobs_queue_unique AS held
-    USING finished
-    WHERE held.key = finished.unique_key AND held.job_id = finished.id AND held.until IS NULL
+    USING (
+        SELECT id, unique_key FROM succeeded WHERE unique_key IS NOT NULL
+        UNION ALL
+        SELECT id, unique_key FROM finished WHERE unique_key IS NOT NULL
+    ) AS gone
+    WHERE held.key = gone.unique_key AND held.job_id = gone.id AND held.until IS NULL
 ),
 left_order AS (
     DELETE FROM jobs_queue_order AS turn
-    USING held
-    WHERE turn.key = held.order_key AND turn.job_id = held.id
+    USING (
+        SELECT id, order_key FROM succeeded WHERE order_key IS NOT NULL
+        UNION ALL
+        SELECT id, order_key FROM held WHERE order_key IS NOT NULL
+    ) AS gone
+    WHERE turn.key = gone.order_key AND turn.job_id = gone.id
 ),
 -- Materialised, the locking query runs once: joined or repeated, it would lock and claim more than its limit. Each priority is
 -- a walk of its own that ends at the present: what is due later costs nothing, however urgent. The filter of kinds is written
@@ -115,13 +135,17 @@ claimed AS (
     WHERE job.id = due.id AND (due.order_key IS NULL OR due.id IN (SELECT job_id FROM in_order))
     RETURNING job.id, kind, payload, attempt, max_attempts, timeout, priority, run_at, job.order_key IS NOT NULL AS is_awaited
 )
-SELECT id, state, NULL AS kind, NULL AS payload, 0 AS attempt, 0 AS max_attempts, NULL::bigint AS timeout,
-    0::smallint AS priority, NULL::timestamptz AS run_at, false AS is_awaited
+-- Successes are told in one row.
+SELECT NULL::bigint AS id, 'succeeded' AS state, NULL AS kind, NULL AS payload, 0 AS attempt, 0 AS max_attempts,
+    NULL::bigint AS timeout, 0::smallint AS priority, NULL::timestamptz AS run_at, false AS is_awaited,
+    ARRAY(SELECT id FROM succeeded) AS ids
+UNION ALL
+SELECT id, state, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL
 FROM held
 UNION ALL
-SELECT id, NULL, kind, payload, attempt, max_attempts, timeout, priority, run_at, is_awaited
+SELECT id, NULL, kind, payload, attempt, max_attempts, timeout, priority, run_at, is_awaited, NULL
 FROM claimed
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false
+SELECT NULL, NULL, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL
 FROM limits
 WHERE applies
