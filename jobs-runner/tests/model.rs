@@ -439,8 +439,8 @@ async fn answer<S: Store>(
             let token = Token::from(i64::try_from(number).unwrap());
             let claims = history.pick(reports.iter().map(|(index, _)| *index));
             let outcomes = reports.iter().map(|(_, outcome)| outcome.clone());
-            let reports: Vec<Report> =
-                claims.into_iter().zip(outcomes).map(|(claim, outcome)| Report { claim, outcome }).collect();
+            let reports = claims.into_iter().zip(outcomes).map(|(claim, outcome)| Report { claim, outcome });
+            let reports: Vec<Report> = reports.collect();
             store.beat(conn, worker(*claimer), (*lease).into()).await.unwrap();
             // In two calls, for what the reports make due may be left to the next one.
             let reported = store.turn(conn, &reports, None).await.unwrap().reported;
@@ -463,8 +463,7 @@ async fn answer<S: Store>(
             format!("{reported:?} {:?}", jobs.collect::<Vec<_>>())
         }
         Operation::Beat { worker: who, lease } => {
-            store.beat(conn, worker(*who), (*lease).into()).await.unwrap();
-            String::new()
+            format!("{:?}", store.beat(conn, worker(*who), (*lease).into()).await.unwrap())
         }
         Operation::Watch { claims } => {
             let claims = history.pick(claims.iter().copied());
