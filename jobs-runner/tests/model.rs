@@ -102,15 +102,7 @@ enum Operation {
         queue: usize,
     },
     Clock(Clock),
-    /// Of a key, or of the first queue.
-    SetLimit {
-        key: Option<usize>,
-        limit: Limit,
-    },
-    RemoveLimit {
-        key: Option<usize>,
-    },
-    Limits,
+    Limits(Limits),
     Find {
         job: prop::sample::Index,
     },
@@ -120,6 +112,14 @@ enum Operation {
         before: Option<prop::sample::Index>,
         limit: u32,
     },
+}
+
+/// What concerns the limits: of a key, or of the first queue.
+#[derive(Clone, Debug)]
+enum Limits {
+    Set { key: Option<usize>, limit: Limit },
+    Remove { key: Option<usize> },
+    All,
 }
 
 /// What concerns the timetable, and who leads.
@@ -313,9 +313,9 @@ fn limited_operation() -> impl Strategy<Value = Operation> {
                 limit,
                 reports
             }),
-        2 => (key.clone(), limit).prop_map(|(key, limit)| Operation::SetLimit { key, limit }),
-        1 => key.prop_map(|key| Operation::RemoveLimit { key }),
-        1 => Just(Operation::Limits),
+        2 => (key.clone(), limit).prop_map(|(key, limit)| Operation::Limits(Limits::Set { key, limit })),
+        1 => key.prop_map(|key| Operation::Limits(Limits::Remove { key })),
+        1 => Just(Operation::Limits(Limits::All)),
         1 => Just(Operation::Rescue),
         1 => (0..QUEUES.len()).prop_map(|queue| Operation::NextDue { queue }),
         1 => index.clone().prop_map(|claim| Operation::Abandon { claim }),
@@ -439,8 +439,8 @@ async fn answer<S: Store>(
             let token = Token::from(i64::try_from(number).unwrap());
             let claims = history.pick(reports.iter().map(|(index, _)| *index));
             let outcomes = reports.iter().map(|(_, outcome)| outcome.clone());
-            let reports: Vec<Report> =
-                claims.into_iter().zip(outcomes).map(|(claim, outcome)| Report { claim, outcome }).collect();
+            let reports = claims.into_iter().zip(outcomes).map(|(claim, outcome)| Report { claim, outcome });
+            let reports: Vec<Report> = reports.collect();
             store.beat(conn, worker(*claimer), (*lease).into()).await.unwrap();
             // In two calls, for what the reports make due may be left to the next one.
             let reported = store.turn(conn, &reports, None).await.unwrap().reported;
@@ -463,8 +463,7 @@ async fn answer<S: Store>(
             format!("{reported:?} {:?}", jobs.collect::<Vec<_>>())
         }
         Operation::Beat { worker: who, lease } => {
-            store.beat(conn, worker(*who), (*lease).into()).await.unwrap();
-            String::new()
+            format!("{:?}", store.beat(conn, worker(*who), (*lease).into()).await.unwrap())
         }
         Operation::Watch { claims } => {
             let claims = history.pick(claims.iter().copied());
@@ -518,13 +517,7 @@ async fn answer<S: Store>(
         Operation::Pause { queue } => format!("{:?}", store.pause(conn, &QUEUES[*queue]).await.unwrap()),
         Operation::Resume { queue } => format!("{:?}", store.resume(conn, &QUEUES[*queue]).await.unwrap()),
         Operation::Clock(operation) => tell(store, conn, number, operation).await,
-        Operation::SetLimit { key, limit } => {
-            format!("{:?}", store.set_limit(conn, &limit_key(*key), limit).await.unwrap())
-        }
-        Operation::RemoveLimit { key } => {
-            format!("{:?}", store.remove_limit(conn, &limit_key(*key)).await.unwrap())
-        }
-        Operation::Limits => format!("{:?}", store.limits(conn).await.unwrap()),
+        Operation::Limits(operation) => limits(store, conn, operation).await,
         Operation::Find { job } => {
             format!("{:?}", store.find(conn, history.job(*job)).await.unwrap().map(|job| history.describe(&job)))
         }
@@ -574,6 +567,14 @@ async fn tell<S: Store>(store: &S, conn: &mut S::Connection, number: usize, oper
         Clock::Resign { name, who } => {
             format!("{:?}", store.resign(conn, &NAMES[*name], leader(*who)).await.unwrap())
         }
+    }
+}
+
+async fn limits<S: Store>(store: &S, conn: &mut S::Connection, operation: &Limits) -> String {
+    match operation {
+        Limits::Set { key, limit } => format!("{:?}", store.set_limit(conn, &limit_key(*key), limit).await.unwrap()),
+        Limits::Remove { key } => format!("{:?}", store.remove_limit(conn, &limit_key(*key)).await.unwrap()),
+        Limits::All => format!("{:?}", store.limits(conn).await.unwrap()),
     }
 }
 
