@@ -10,6 +10,7 @@ mod operate;
 mod periodic;
 mod queue;
 mod runner;
+mod trace;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub use operate::*;
 pub use periodic::*;
 pub use queue::*;
 pub use runner::*;
+pub use trace::*;
 
 use crate::{Due, Kind, NewJob, Queue, Source, Store};
 
@@ -97,6 +99,8 @@ macro_rules! __laws {
             a_rate_lets_so_many_begin
             concurrent_claimers_keep_to_limits
             a_limit_is_checked_and_listed
+            the_trace_of_an_enqueuer_reaches_the_handler
+            a_trace_out_of_bounds_is_refused
             a_handler_runs_once_for_each_job
             a_failing_handler_is_tried_again
             failures_say_what_shall_become_of_the_job
@@ -184,5 +188,6 @@ fn new_job() -> NewJob<'static> {
         unique: None,
         order_key: None,
         limit_key: None,
+        trace: None,
     }
 }

@@ -32,6 +32,7 @@ pub struct Context<T> {
     pub(crate) worker: WorkerId,
     pub(crate) attempt: u16,
     pub(crate) max_attempts: u16,
+    pub(crate) trace: Option<String>,
     pub(crate) state: Arc<T>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancelled: watch::Receiver<Option<Cancellation>>,
@@ -71,6 +72,11 @@ impl<T> Context<T> {
     /// Says whether a failure of this attempt is final.
     pub fn is_last_attempt(&self) -> bool {
         self.attempt >= self.max_attempts
+    }
+
+    /// Returns what whoever enqueued the job was doing, as [`Jobs::trace`](crate::Jobs::trace) noted it.
+    pub fn trace(&self) -> Option<&str> {
+        self.trace.as_deref()
     }
 
     /// Returns what the host gave to the runner.

@@ -135,7 +135,7 @@ impl EnqueueOptions {
         Ok(NewJob { payload: Cow::Owned(payload(job)?), ..self.template::<J>(keys)? })
     }
 
-    /// All of a job but what it says.
+    /// All of a job but what it says, and what its enqueuer was doing.
     pub(crate) fn template<'a, J: Job>(&self, keys: &'a Keys) -> Result<NewJob<'a>> {
         let period = self.unique.as_ref().and_then(|(_, period)| *period);
         Ok(NewJob {
@@ -150,6 +150,7 @@ impl EnqueueOptions {
             unique: keys.unique.as_deref().map(|key| Unique { key, period }),
             order_key: keys.order.as_deref(),
             limit_key: keys.limit.as_ref().map(LimitKey::as_str),
+            trace: None,
         })
     }
 

@@ -8,9 +8,12 @@ use crate::job::Keys;
 use crate::meter;
 use crate::wake::Wake;
 use crate::{
-    Cancelled, EnqueueOptions, Enqueued, Filter, Job, JobId, JobRecord, Kind, Limit, LimitKey, Page, PageRequest,
-    Queue, Result, Source, Store,
+    Cancelled, EnqueueOptions, Enqueued, Error, Filter, Job, JobId, JobRecord, Kind, Limit, LimitKey, NewJob, Page,
+    PageRequest, Queue, Result, Source, Store,
 };
+
+/// No longer is what an enqueuer is doing, in bytes.
+const MAX_TRACE: usize = 1024;
 
 /// Work to do later.
 ///
@@ -20,12 +23,33 @@ use crate::{
 pub struct Jobs<S> {
     pub(crate) store: S,
     pub(crate) wake: Arc<Wake>,
+    capture: fn() -> Option<String>,
 }
 
 impl<S: Store> Jobs<S> {
     /// Works on the store.
     pub fn new(store: S) -> Self {
-        Self { store, wake: Arc::default() }
+        Self { store, wake: Arc::default(), capture: || None }
+    }
+
+    /// Stores with every job what its enqueuer is doing, so that the handler's span can be tied to it: a `traceparent` as
+    /// [W3C](https://www.w3.org/TR/trace-context/) has it, say. At most 1024 bytes without control characters.
+    ///
+    /// The function is asked once a call. [`Context::trace`](crate::Context::trace) and the `trace` of the span `jobs.run` have
+    /// what it said; [`Runner::link`](crate::Runner::link) makes it the span's parent.
+    #[must_use]
+    pub fn trace(self, capture: fn() -> Option<String>) -> Self {
+        Self { capture, ..self }
+    }
+
+    fn captured(&self) -> Result<Option<String>> {
+        let is_sound = |trace: &String| trace.len() <= MAX_TRACE && !trace.chars().any(char::is_control);
+        match (self.capture)() {
+            Some(trace) if !is_sound(&trace) => {
+                Err(Error::Invalid { what: "trace", problem: "must be at most 1024 bytes without control characters" })
+            }
+            trace => Ok(trace),
+        }
     }
 
     /// Stores a job with the defaults of its kind, to run as soon as the transaction has committed.
@@ -50,7 +74,8 @@ impl<S: Store> Jobs<S> {
     ) -> Result<Enqueued> {
         let (queue, kind) = const { (Queue::from_static(J::QUEUE), Kind::from_static(J::KIND)) };
         let keys = Keys::new(queue, kind, options)?;
-        let new = options.new_job(job, &keys)?;
+        let trace = self.captured()?;
+        let new = NewJob { trace: trace.as_deref(), ..options.new_job(job, &keys)? };
         let enqueued = self.store.enqueue(conn, &[new]).await?;
         meter::enqueued(J::QUEUE, J::KIND, enqueued.iter().filter(|enqueued| enqueued.is_new).count());
         Ok(enqueued[0]) // the store answers for each job
@@ -92,7 +117,11 @@ impl<S: Store> Jobs<S> {
         let (queue, kind) = const { (Queue::from_static(J::QUEUE), Kind::from_static(J::KIND)) };
         let keys = jobs.iter().map(|(_, options)| Keys::new(queue.clone(), kind.clone(), options));
         let keys = keys.collect::<Result<Vec<_>>>()?;
-        let new = jobs.iter().zip(&keys).map(|((job, options), keys)| options.new_job(*job, keys));
+        let trace = self.captured()?;
+        let new = jobs
+            .iter()
+            .zip(&keys)
+            .map(|((job, options), keys)| Ok(NewJob { trace: trace.as_deref(), ..options.new_job(*job, keys)? }));
         let new = new.collect::<Result<Vec<_>>>()?;
         let enqueued = self.store.enqueue(conn, &new).await?;
         meter::enqueued(J::QUEUE, J::KIND, enqueued.iter().filter(|enqueued| enqueued.is_new).count());

@@ -370,6 +370,7 @@ impl Rows {
             unique_key: new.unique.map(|unique| unique.key.to_owned()),
             order_key: new.order_key.map(str::to_owned),
             limit_key: new.limit_key.map(str::to_owned),
+            trace: new.trace.map(str::to_owned),
             progress: None,
             last_error: None,
             errors: Vec::new(),
@@ -467,6 +468,7 @@ impl Row {
             run_at: job.run_at,
             priority: job.priority,
             is_awaited: job.order_key.is_some() || job.limit_key.is_some() || is_limited,
+            trace: job.trace.clone(),
         }
     }
 

@@ -43,6 +43,7 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         migration(2, "schedule", include_str!("../migrations/postgres/0002_schedule.sql")),
         migration(3, "limit", include_str!("../migrations/postgres/0003_limit.sql")),
         migration(4, "operate", include_str!("../migrations/postgres/0004_operate.sql")),
+        migration(5, "trace", include_str!("../migrations/postgres/0005_trace.sql")),
     ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
@@ -77,6 +78,7 @@ impl Store for Postgres {
             .bind(columns.unique_periods)
             .bind(columns.order_keys)
             .bind(columns.limit_keys)
+            .bind(columns.traces)
             .fetch_all(conn)
             .await?;
         Ok(rows.into_iter().map(|(id, is_new)| Enqueued { id: JobId::from(id), is_new }).collect())
@@ -286,7 +288,7 @@ impl Store for Postgres {
         sqlx::query(
             r#"
             SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-                limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
+                limit_key, trace, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
             FROM jobs_queue_record
             WHERE id = $1
             "#,
@@ -419,7 +421,7 @@ async fn turn(
         match (row.try_get::<Option<i64>, _>(0)?, row.try_get::<Option<&str>, _>(1)?, request) {
             (Some(_), None, Some(request)) => jobs.push(claimed(row, request.token)?),
             (Some(id), state, _) => drop(states.insert(id, state)),
-            (None, state, _) => match row.try_get::<Option<Vec<i64>>, _>(10)? {
+            (None, state, _) => match row.try_get::<Option<Vec<i64>>, _>(11)? {
                 Some(ids) => states.extend(ids.into_iter().map(|id| (id, state))),
                 None => return Ok(None),
             },
@@ -487,6 +489,7 @@ struct NewColumns<'a> {
     unique_periods: Vec<Option<i64>>,
     order_keys: Vec<Option<&'a str>>,
     limit_keys: Vec<Option<&'a str>>,
+    traces: Vec<Option<&'a str>>,
 }
 
 impl<'a> NewColumns<'a> {
@@ -505,6 +508,7 @@ impl<'a> NewColumns<'a> {
         self.unique_periods.push(job.unique.and_then(|unique| unique.period).map(micros));
         self.order_keys.push(job.order_key);
         self.limit_keys.push(job.limit_key);
+        self.traces.push(job.trace);
     }
 }
 
@@ -554,7 +558,7 @@ fn rescued(states: &[String]) -> Result<Rescued> {
 type Place = (i16, DateTime<Utc>, i64);
 
 fn claimed(row: &PgRow, token: Token) -> Result<(Place, Claimed)> {
-    // By place: looked up by name, five columns of every job take a tenth of a drain.
+    // By place: looked up by name, six columns of every job take a tenth of a drain.
     let id: i64 = row.try_get(0)?;
     let run_at: DateTime<Utc> = row.try_get(8)?;
     let priority: i16 = row.try_get(7)?;
@@ -568,6 +572,7 @@ fn claimed(row: &PgRow, token: Token) -> Result<(Place, Claimed)> {
         run_at,
         priority: u8::try_from(priority).map_err(|_| Error::Corrupt { what: "priority" })?,
         is_awaited: row.try_get(9)?,
+        trace: row.try_get(10)?,
     };
     Ok(((priority, run_at, id), job))
 }
@@ -589,6 +594,7 @@ fn record(row: &PgRow) -> Result<JobRecord> {
         unique_key: row.try_get("unique_key")?,
         order_key: row.try_get("order_key")?,
         limit_key: row.try_get("limit_key")?,
+        trace: row.try_get("trace")?,
         progress: row.try_get("progress")?,
         last_error: row.try_get("last_error")?,
         errors: attempt_errors(row.try_get("errors")?)?,

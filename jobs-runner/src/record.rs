@@ -148,6 +148,8 @@ pub struct JobRecord {
     pub order_key: Option<String>,
     /// What it shares with jobs that are limited together.
     pub limit_key: Option<String>,
+    /// What whoever enqueued it was doing, as [`Jobs::trace`](crate::Jobs::trace) noted it.
+    pub trace: Option<String>,
     /// What its handler last said about how far it is.
     pub progress: Option<String>,
     /// What the last failed attempt said.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
+use tracing::Span;
 
 #[cfg(feature = "cron")]
 use crate::Cron;
@@ -104,6 +105,7 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) retention: Option<Retention>,
+    pub(crate) link: fn(&Span, &str),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +123,7 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             grace: Duration::from_secs(30),
             backoff: Backoff::default(),
             retention: None,
+            link: |_, _| {},
         };
         Self {
             jobs,
@@ -250,6 +253,14 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
     #[must_use]
     pub fn retention(mut self, retention: Retention) -> Self {
         self.settings.retention = Some(retention);
+        self
+    }
+
+    /// Ties the span of every attempt to the [`trace`](Jobs::trace) that its job was enqueued with, before the span is entered:
+    /// with `tracing-opentelemetry`, by `span.set_parent` with the context that a propagator extracts.
+    #[must_use]
+    pub fn link(mut self, link: fn(&Span, &str)) -> Self {
+        self.settings.link = link;
         self
     }
 

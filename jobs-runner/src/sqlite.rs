@@ -36,6 +36,7 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         migration(2, "schedule", include_str!("../migrations/sqlite/0002_schedule.sql")),
         migration(3, "limit", include_str!("../migrations/sqlite/0003_limit.sql")),
         migration(4, "operate", include_str!("../migrations/sqlite/0004_operate.sql")),
+        migration(5, "trace", include_str!("../migrations/sqlite/0005_trace.sql")),
     ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
@@ -305,9 +306,9 @@ impl Store for Sqlite {
             r#"
             INSERT INTO jobs_queue_job
                 (id, queue, kind, payload, state, priority, attempt, max_attempts, crashes, timeout, order_key, limit_key,
-                last_error, errors, run_at, created_at)
-            SELECT id, queue, kind, payload, 'pending', priority, 0, max_attempts, 0, timeout, order_key, limit_key, last_error, errors,
-                CAST(unixepoch('subsec') * 1000000 AS INTEGER), created_at
+                trace, last_error, errors, run_at, created_at)
+            SELECT id, queue, kind, payload, 'pending', priority, 0, max_attempts, 0, timeout, order_key, limit_key, trace, last_error,
+                errors, CAST(unixepoch('subsec') * 1000000 AS INTEGER), created_at
             FROM jobs_queue_history
             WHERE state <> 'succeeded' AND ($1 IS NULL OR id = $1) AND ($2 IS NULL OR queue = $2)
                 AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR state = $4)
@@ -381,7 +382,7 @@ impl Store for Sqlite {
         sqlx::query(
             r#"
             SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-                limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
+                limit_key, trace, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
             FROM jobs_queue_record
             WHERE id = $1
             "#,
@@ -506,11 +507,11 @@ async fn insert(conn: &mut SqliteConnection, job: &NewJob<'_>) -> Result<JobId> 
         r#"
         INSERT INTO jobs_queue_job
             (queue, kind, payload, state, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key, run_at,
-            expires_at, created_at, limit_key)
+            expires_at, created_at, limit_key, trace)
         VALUES ($1, $2, $3, 'pending', $4, 0, $5, 0, $6, $7, $8,
             COALESCE($9, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $10),
             COALESCE($11, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $12),
-            CAST(unixepoch('subsec') * 1000000 AS INTEGER), $13)
+            CAST(unixepoch('subsec') * 1000000 AS INTEGER), $13, $14)
         RETURNING id
         "#,
     )
@@ -527,6 +528,7 @@ async fn insert(conn: &mut SqliteConnection, job: &NewJob<'_>) -> Result<JobId> 
     .bind(job.expires.and_then(Due::at).map(|at| at.timestamp_micros()))
     .bind(job.expires.and_then(Due::after).map(micros))
     .bind(job.limit_key)
+    .bind(job.trace)
     .fetch_all(conn)
     .await?;
     ids.first().copied().map(JobId::from).ok_or_else(|| sqlx::Error::RowNotFound.into())
@@ -651,6 +653,7 @@ fn claimed(row: &SqliteRow, request: &ClaimRequest<'_>) -> Result<(Place, Claime
         run_at: time(row.try_get("run_at")?)?,
         priority: u8::try_from(priority).map_err(|_| Error::Corrupt { what: "priority" })?,
         is_awaited: row.try_get("is_awaited")?,
+        trace: row.try_get("trace")?,
     };
     Ok(((priority, row.try_get("run_at")?, id), job))
 }
@@ -672,6 +675,7 @@ fn record(row: &SqliteRow) -> Result<JobRecord> {
         unique_key: row.try_get("unique_key")?,
         order_key: row.try_get("order_key")?,
         limit_key: row.try_get("limit_key")?,
+        trace: row.try_get("trace")?,
         progress: row.try_get("progress")?,
         last_error: row.try_get("last_error")?,
         errors: attempt_errors(row.try_get("errors")?)?,

@@ -282,6 +282,8 @@ pub struct NewJob<'a> {
     pub order_key: Option<&'a str>,
     /// What it shares with jobs that are limited together: as [`LimitKey::new`] takes it.
     pub limit_key: Option<&'a str>,
+    /// What whoever enqueued it was doing, for its handler's span: at most 1024 bytes without control characters.
+    pub trace: Option<&'a str>,
 }
 
 /// A key that one job has at a time.
@@ -472,6 +474,8 @@ pub struct Claimed {
     pub priority: u8,
     /// Whether other jobs may wait for its end: it has an ordering key, or one for limits, or its queue is limited.
     pub is_awaited: bool,
+    /// What whoever enqueued it was doing.
+    pub trace: Option<String>,
 }
 
 /// How a claim ended.

@@ -454,12 +454,17 @@ where
         let (cancel, cancelled) = watch::channel(None);
         let (note, progress) = watch::channel(None);
         let is_completed = Arc::new(AtomicBool::new(false));
-        let span = tracing::info_span!("jobs.run", job = %job.claim.id, kind = %job.kind, attempt = job.attempt);
+        let trace = job.trace.as_deref();
+        let span = tracing::info_span!("jobs.run", job = %job.claim.id, kind = %job.kind, attempt = job.attempt, trace);
+        if let Some(trace) = trace {
+            (self.settings.link)(&span, trace);
+        }
         let cx = Context {
             claim: job.claim,
             worker: self.ground.worker,
             attempt: job.attempt,
             max_attempts: job.max_attempts,
+            trace: job.trace,
             state: self.state.clone(),
             deadline: job.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             cancelled: cancelled.clone(),

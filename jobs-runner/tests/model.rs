@@ -188,6 +188,7 @@ impl New {
             unique: self.unique.map(|(key, period)| Unique { key: KEYS[key], period: period.map(Duration::from) }),
             order_key: self.order.map(|key| KEYS[key]),
             limit_key: self.limit.map(|key| LIMITED[key]),
+            trace: self.order.map(|_| "00-4bf92f3577b34da6-01"),
         }
     }
 }
@@ -398,6 +399,7 @@ impl History {
             &job.unique_key,
             &job.order_key,
             &job.limit_key,
+            &job.trace,
         );
         let errors: Vec<_> = job.errors.iter().map(|error| (error.attempt, &error.error)).collect();
         format!("{} {:?} {:?} {counts:?} {texts:?} {times:?} {errors:?}", self.place(job.id), job.state, job.reason)

@@ -319,9 +319,9 @@ pub async fn a_lost_leader_is_replaced_after_its_lease<H: Harness>(harness: &H) 
 pub async fn a_batch_that_was_overtaken_is_told_and_cannot_write<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness);
     let source = stage.source.clone();
-    let runner = || {
+    let runner = |lease| {
         let source = source.clone();
-        stage.runner().lease(Duration::from_millis(60)).every("feed", HOUR, move |batch| {
+        stage.runner().lease(lease).every("feed", HOUR, move |batch| {
             let source = source.clone();
             async move {
                 if enter(&batch) > 1 {
@@ -330,19 +330,20 @@ pub async fn a_batch_that_was_overtaken_is_told_and_cannot_write<H: Harness>(har
                     return Ok(source.commit(tx).await?);
                 }
                 batch.cancelled().await;
-                let mut tx = source.begin().await?;
-                assert!(!batch.still_leads(&mut tx).await?);
-                drop(tx);
+                // On a busy machine it may have given up before the other one came.
+                while batch.still_leads(&mut *source.begin().await?).await? {
+                    tokio::task::yield_now().await;
+                }
                 batch.state().cancellations.lock().unwrap().extend(batch.cancellation());
                 drop(batch.state().gate.acquire().await);
                 Ok(())
             }
         })
     };
-    let slow = spawn(runner());
+    let slow = spawn(runner(Duration::from_millis(300)));
     stage.probe.began(1).await;
     let token = stage.probe.tokens.lock().unwrap()[0];
-    let fast = spawn(runner());
+    let fast = spawn(runner(HOUR));
     // Until the other one is faster than the renewal.
     while stage.probe.count() < 2 {
         stage.renew(token, Duration::ZERO).await;

@@ -118,6 +118,7 @@ fn facts(visit: &Visit, job: &JobRecord) -> Markup {
             @if let Some(key) = &job.unique_key { div { dt { "Unique key" } dd { code { (visible(key)) } } } }
             @if let Some(key) = &job.order_key { div { dt { "Ordering key" } dd { code { (visible(key)) } } } }
             @if let Some(key) = &job.limit_key { div { dt { "Limit key" } dd { code { (visible(key)) } } } }
+            @if let Some(trace) = &job.trace { div { dt { "Trace" } dd { code { (visible(trace)) } } } }
         }
     }
 }

@@ -4,9 +4,9 @@ WITH input AS MATERIALIZED (
         COALESCE(at, statement_timestamp() + delay * interval '1 microsecond') AS run_at,
         COALESCE(expires_at, statement_timestamp() + expires_after * interval '1 microsecond') AS ends_at
     FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::integer[], $6::timestamptz[], $7::bigint[],
-        $8::timestamptz[], $9::bigint[], $10::bigint[], $11::text[], $12::bigint[], $13::text[], $14::text[])
+        $8::timestamptz[], $9::bigint[], $10::bigint[], $11::text[], $12::bigint[], $13::text[], $14::text[], $15::text[])
         AS job (queue, kind, payload, priority, max_attempts, at, delay, expires_at, expires_after, timeout, unique_key,
-        unique_for, order_key, limit_key)
+        unique_for, order_key, limit_key, trace)
 ),
 -- In the order of the keys, so that two of these statements do not wait for each other.
 taken AS (
@@ -28,9 +28,9 @@ answer AS (
 added AS (
     INSERT INTO jobs_queue_job
         (id, queue, kind, payload, state, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key, limit_key,
-        run_at, expires_at, created_at)
+        trace, run_at, expires_at, created_at)
     SELECT id, queue, kind, payload, 'pending', priority, 0, max_attempts, 0, timeout, unique_key, order_key, limit_key,
-        run_at, ends_at, statement_timestamp()
+        trace, run_at, ends_at, statement_timestamp()
     FROM answer
     WHERE job_id = id
 )

@@ -46,15 +46,15 @@ finished AS (
     USING target
     WHERE job.id = target.id AND target.state <> 'running'
     RETURNING job.id, queue, kind, payload, target.state, priority, attempt, max_attempts, crashes, timeout, unique_key,
-        order_key, limit_key, progress, COALESCE($9, last_error) AS last_error, target.errors, run_at, expires_at, created_at,
+        order_key, limit_key, trace, progress, COALESCE($9, last_error) AS last_error, target.errors, run_at, expires_at, created_at,
         attempted_at
 ),
 kept AS (
     INSERT INTO jobs_queue_history
         (id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-        limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
+        limit_key, trace, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
     SELECT id, queue, kind, payload, state, CASE WHEN state = 'cancelled' THEN NULL WHEN $2 = 'expired' THEN 'expired' ELSE 'fatal' END,
-        priority, attempt, max_attempts, crashes, timeout, unique_key, order_key, limit_key, progress, last_error, errors,
+        priority, attempt, max_attempts, crashes, timeout, unique_key, order_key, limit_key, trace, progress, last_error, errors,
         run_at, expires_at, created_at, attempted_at, statement_timestamp()
     FROM finished
 ),

@@ -50,14 +50,14 @@ finished AS (
     USING expired
     WHERE job.id = expired.id AND expired.state <> 'failed'
     RETURNING job.id, queue, kind, payload, expired.state, priority, attempt, max_attempts, crashes, timeout, unique_key,
-        job.order_key, limit_key, progress, expired.errors, run_at, expires_at, created_at, attempted_at
+        job.order_key, limit_key, trace, progress, expired.errors, run_at, expires_at, created_at, attempted_at
 ),
 kept AS (
     INSERT INTO jobs_queue_history
         (id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-        limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
+        limit_key, trace, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
     SELECT id, queue, kind, payload, state, CASE state WHEN 'dead' THEN 'crashed' END, priority, attempt, max_attempts,
-        crashes + 1, timeout, unique_key, order_key, limit_key, progress, $3, errors, run_at, expires_at, created_at,
+        crashes + 1, timeout, unique_key, order_key, limit_key, trace, progress, $3, errors, run_at, expires_at, created_at,
         attempted_at, statement_timestamp()
     FROM finished
 ),

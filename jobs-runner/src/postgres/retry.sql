@@ -11,14 +11,14 @@ WITH revived AS (
         LIMIT $5
         FOR UPDATE SKIP LOCKED
     )
-    RETURNING id, queue, kind, payload, priority, max_attempts, timeout, order_key, limit_key, last_error, errors,
+    RETURNING id, queue, kind, payload, priority, max_attempts, timeout, order_key, limit_key, trace, last_error, errors,
         created_at
 ),
 added AS (
     INSERT INTO jobs_queue_job
-        (id, queue, kind, payload, state, priority, attempt, max_attempts, crashes, timeout, order_key, limit_key, last_error,
+        (id, queue, kind, payload, state, priority, attempt, max_attempts, crashes, timeout, order_key, limit_key, trace, last_error,
         errors, run_at, created_at)
-    SELECT id, queue, kind, payload, 'pending', priority, 0, max_attempts, 0, timeout, order_key, limit_key, last_error, errors,
+    SELECT id, queue, kind, payload, 'pending', priority, 0, max_attempts, 0, timeout, order_key, limit_key, trace, last_error, errors,
         statement_timestamp(), created_at
     FROM revived
 ),

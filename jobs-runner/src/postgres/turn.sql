@@ -18,7 +18,7 @@ succeeded AS (
     USING report
     WHERE job.id = report.id AND job.token = report.token AND report.state = 'succeeded' AND NOT (SELECT applies FROM limits)
     RETURNING job.id, queue, kind, payload, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key, limit_key,
-        progress, last_error, errors, run_at, expires_at, created_at, attempted_at
+        trace, progress, last_error, errors, run_at, expires_at, created_at, attempted_at
 ),
 held AS MATERIALIZED (
     SELECT job.id, job.order_key, report.delay, report.error, report.reason,
@@ -56,19 +56,19 @@ finished AS (
     USING held
     WHERE job.id = held.id AND held.state IN ('dead', 'cancelled')
     RETURNING job.id, queue, kind, payload, held.state, CASE held.state WHEN 'dead' THEN held.reason END AS reason, priority,
-        attempt, max_attempts, crashes, timeout, unique_key, job.order_key, limit_key, progress,
+        attempt, max_attempts, crashes, timeout, unique_key, job.order_key, limit_key, trace, progress,
         COALESCE(held.error, last_error) AS last_error, held.errors, run_at, expires_at, created_at, attempted_at
 ),
 kept AS (
     INSERT INTO jobs_queue_history
         (id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-        limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
+        limit_key, trace, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at)
     SELECT id, queue, kind, payload, 'succeeded', NULL, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-        limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, statement_timestamp()
+        limit_key, trace, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, statement_timestamp()
     FROM succeeded
     UNION ALL
     SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-        limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, statement_timestamp()
+        limit_key, trace, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, statement_timestamp()
     FROM finished
 ),
 left_key AS (
@@ -133,19 +133,19 @@ claimed AS (
     SET state = 'running', attempt = attempt + 1, token = $10, worker = $12, attempted_at = statement_timestamp()
     FROM due
     WHERE job.id = due.id AND (due.order_key IS NULL OR due.id IN (SELECT job_id FROM in_order))
-    RETURNING job.id, kind, payload, attempt, max_attempts, timeout, priority, run_at, job.order_key IS NOT NULL AS is_awaited
+    RETURNING job.id, kind, payload, attempt, max_attempts, timeout, priority, run_at, job.order_key IS NOT NULL AS is_awaited, trace
 )
 -- Successes are told in one row.
 SELECT NULL::bigint AS id, 'succeeded' AS state, NULL AS kind, NULL AS payload, 0 AS attempt, 0 AS max_attempts,
     NULL::bigint AS timeout, 0::smallint AS priority, NULL::timestamptz AS run_at, false AS is_awaited,
-    ARRAY(SELECT id FROM succeeded) AS ids
+    NULL AS trace, ARRAY(SELECT id FROM succeeded) AS ids
 UNION ALL
-SELECT id, state, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL
+SELECT id, state, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL, NULL
 FROM held
 UNION ALL
-SELECT id, NULL, kind, payload, attempt, max_attempts, timeout, priority, run_at, is_awaited, NULL
+SELECT id, NULL, kind, payload, attempt, max_attempts, timeout, priority, run_at, is_awaited, trace, NULL
 FROM claimed
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL
+SELECT NULL, NULL, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL, NULL
 FROM limits
 WHERE applies

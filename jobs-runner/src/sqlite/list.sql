@@ -1,6 +1,6 @@
 -- The latest jobs. Each arm walks back along an index of ids and has nothing to do where the state says that it is not asked.
 SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-    limit_key, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
+    limit_key, trace, progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
 FROM jobs_queue_record
 WHERE id IN (
     SELECT id
