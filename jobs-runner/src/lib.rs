@@ -10,9 +10,7 @@ mod cron;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
 mod error;
-mod flight;
 mod handler;
-mod hunger;
 mod job;
 mod jobs;
 mod limit;

@@ -3,6 +3,9 @@
 //! One task decides, in turns that fly beside it, what happens in the database: beat, report, rescue and claim. Handlers run in
 //! tasks of their own and hand back what became of them. Between two turns no connection is held.
 
+mod flight;
+mod hunger;
+
 use std::any::Any;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,9 +17,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::Instrument;
 
-use crate::flight::{Beat, Ground, Hunt, Landing, Plan, fly};
+use self::flight::{Beat, Ground, Hunt, Landing, Plan, fly};
+use self::hunger::Hunger;
 use crate::handler::{Failed, Verdict, storable};
-use crate::hunger::Hunger;
 use crate::meter::{Meter, Stopwatch};
 use crate::runner::{Attempt, Registry, Settings};
 use crate::{

@@ -14,59 +14,59 @@ use crate::{
 const SWEEP_LIMIT: u32 = 1000;
 
 /// What all turns of a loop share.
-pub(crate) struct Ground<S, P> {
-    pub(crate) store: S,
-    pub(crate) source: P,
-    pub(crate) queue: Queue,
-    pub(crate) kinds: Vec<Kind>,
-    pub(crate) worker: WorkerId,
-    pub(crate) lease: Duration,
+pub(super) struct Ground<S, P> {
+    pub(super) store: S,
+    pub(super) source: P,
+    pub(super) queue: Queue,
+    pub(super) kinds: Vec<Kind>,
+    pub(super) worker: WorkerId,
+    pub(super) lease: Duration,
 }
 
 /// What a turn is to do. The order in which it does so matters: what waits for locks comes before what skips them, and nobody
 /// rescues a job whose outcome is in its own hands.
 #[derive(Clone, Default)]
-pub(crate) struct Plan {
-    pub(crate) beat: Option<Beat>,
-    pub(crate) notes: Vec<(Claim, String)>,
-    pub(crate) watch: Vec<Claim>,
-    pub(crate) reports: Arc<Vec<Report>>,
-    pub(crate) claim: Option<Hunt>,
+pub(super) struct Plan {
+    pub(super) beat: Option<Beat>,
+    pub(super) notes: Vec<(Claim, String)>,
+    pub(super) watch: Vec<Claim>,
+    pub(super) reports: Arc<Vec<Report>>,
+    pub(super) claim: Option<Hunt>,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct Beat {
+pub(super) struct Beat {
     /// A beat after this moment does not rescue: whatever held it up may have held up other loops too, and they shall beat first.
-    pub(crate) rescue_by: Option<Instant>,
-    pub(crate) orphans: Orphans,
+    pub(super) rescue_by: Option<Instant>,
+    pub(super) orphans: Orphans,
     /// A claim whose answer never came.
-    pub(crate) abandon: Option<Token>,
+    pub(super) abandon: Option<Token>,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct Hunt {
-    pub(crate) limit: usize,
-    pub(crate) token: Token,
+pub(super) struct Hunt {
+    pub(super) limit: usize,
+    pub(super) token: Token,
     /// `None`: looks everywhere.
-    pub(crate) since: Option<Since>,
+    pub(super) since: Option<Since>,
     /// Whether to look ahead if there is nothing to claim.
-    pub(crate) looks_ahead: bool,
+    pub(super) looks_ahead: bool,
 }
 
 /// What came of a turn that was committed.
 #[derive(Default)]
-pub(crate) struct Landing {
-    pub(crate) signals: Vec<Signal>,
-    pub(crate) turned: Turned,
-    pub(crate) rescued: Rescued,
-    pub(crate) expired: u32,
-    pub(crate) next_due: Option<Duration>,
-    pub(crate) took: Duration,
+pub(super) struct Landing {
+    pub(super) signals: Vec<Signal>,
+    pub(super) turned: Turned,
+    pub(super) rescued: Rescued,
+    pub(super) expired: u32,
+    pub(super) next_due: Option<Duration>,
+    pub(super) took: Duration,
 }
 
 /// Flies: in one transaction if there is a beat or the source wants one, otherwise in as few round trips as can be, each call by
 /// itself.
-pub(crate) async fn fly<S: Store, P: Source<Connection = S::Connection>>(
+pub(super) async fn fly<S: Store, P: Source<Connection = S::Connection>>(
     ground: Arc<Ground<S, P>>,
     plan: Plan,
 ) -> Result<Landing> {

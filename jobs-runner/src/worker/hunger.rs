@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use tokio::time::Instant;
 
-use crate::flight::Hunt;
+use super::flight::Hunt;
 use crate::{Claimed, Since};
 
 /// A search of the whole queue takes at most this share of the time.
@@ -24,7 +24,7 @@ const WINDOW: Duration = Duration::from_millis(2);
 /// What finished jobs leave behind in the database lies before the jobs that are due, and piles up while a long transaction keeps
 /// it from being cleaned away. So a search begins where the last one found its first job, and the whole queue is searched only as
 /// often as the time that takes allows: for jobs that were due earlier and committed later.
-pub(crate) struct Hunger {
+pub(super) struct Hunger {
     is_hungry: bool,
     since: Since,
     full_at: Instant,
@@ -36,7 +36,7 @@ pub(crate) struct Hunger {
 }
 
 impl Hunger {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             is_hungry: true,
             since: [DateTime::UNIX_EPOCH; 10],
@@ -49,31 +49,31 @@ impl Hunger {
     }
 
     /// Searches the whole queue every time.
-    pub(crate) fn looks_everywhere(&mut self) {
+    pub(super) fn looks_everywhere(&mut self) {
         self.is_thorough = true;
     }
 
-    pub(crate) fn is_hungry(&self) -> bool {
+    pub(super) fn is_hungry(&self) -> bool {
         self.is_hungry
     }
 
     /// There may be due jobs: a poll is due, somebody called, or something was given back.
-    pub(crate) fn rouse(&mut self) {
+    pub(super) fn rouse(&mut self) {
         self.is_hungry = true;
     }
 
-    pub(crate) fn ahead(&self) -> usize {
+    pub(super) fn ahead(&self) -> usize {
         self.ahead
     }
 
     /// Goes hunting, and says where.
-    pub(crate) fn hunt(&mut self, now: Instant) -> Option<Since> {
+    pub(super) fn hunt(&mut self, now: Instant) -> Option<Since> {
         self.is_hungry = false;
         (!self.is_thorough && now < self.full_at).then_some(self.since)
     }
 
     /// Learns from a hunt; says when to look again if that was not everywhere.
-    pub(crate) fn landed(&mut self, hunt: &Hunt, claimed: &[Claimed], took: Duration) -> Option<Instant> {
+    pub(super) fn landed(&mut self, hunt: &Hunt, claimed: &[Claimed], took: Duration) -> Option<Instant> {
         if hunt.since.is_none() {
             self.full_at = Instant::now() + took.saturating_mul(FULL_SHARE).min(MAX_PARTIAL);
         }
@@ -90,7 +90,7 @@ impl Hunger {
     }
 
     /// Counts finished jobs, for what to claim ahead.
-    pub(crate) fn finished(&mut self, jobs: usize, now: Instant) {
+    pub(super) fn finished(&mut self, jobs: usize, now: Instant) {
         self.finished += jobs;
         let elapsed = now.saturating_duration_since(self.window_at);
         if elapsed < WINDOW {
