@@ -39,12 +39,25 @@ const BATCH: u32 = 500;
 /// Measures the job cases.
 pub async fn compare(setup: &Setup) -> Vec<Case> {
     let cluster = Cluster::start(Durability::Durable);
-    let mut cases = drain::compare(setup, &cluster).await;
-    cases.extend(pickup::compare(setup).await);
-    cases.push(enqueue::compare(setup, &cluster).await);
-    cases.push(pinned::compare(setup, &cluster).await);
-    cases.extend(embedded::compare(setup).await);
-    cases.push(idle::compare(&cluster).await);
+    let mut cases = Vec::new();
+    if setup.wants("drain") {
+        cases.extend(drain::compare(setup, &cluster).await);
+    }
+    if setup.wants("pickup") {
+        cases.extend(pickup::compare(setup, &cluster).await);
+    }
+    if setup.wants("enqueue") {
+        cases.push(enqueue::compare(setup, &cluster).await);
+    }
+    if setup.wants("pinned") {
+        cases.push(pinned::compare(setup, &cluster).await);
+    }
+    if setup.wants("sqlite") {
+        cases.extend(embedded::compare(setup).await);
+    }
+    if setup.wants("idle") {
+        cases.push(idle::compare(&cluster).await);
+    }
     cases
 }
 

@@ -29,19 +29,30 @@ use std::path::PathBuf;
 pub struct Setup {
     quick: bool,
     long: bool,
+    only: Option<String>,
     corpus: Option<PathBuf>,
 }
 
 impl Setup {
     /// A run; `quick` makes everything small.
     pub fn new(quick: bool, corpus: Option<PathBuf>) -> Self {
-        Self { quick, long: false, corpus }
+        Self { quick, long: false, only: None, corpus }
     }
 
     /// Lets what is usually scaled down take its time.
     #[must_use]
     pub fn long(self, long: bool) -> Self {
         Self { long, ..self }
+    }
+
+    /// Leaves out of an area what is not of this subject, where the area knows of subjects.
+    #[must_use]
+    pub fn only(self, subject: Option<String>) -> Self {
+        Self { only: subject, ..self }
+    }
+
+    fn wants(&self, subject: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == subject)
     }
 
     fn is_long(&self) -> bool {

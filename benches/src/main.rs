@@ -27,6 +27,9 @@ enum Command {
         /// Takes the ten minutes of `jobs.pinned_snapshot_rate`.
         #[arg(long)]
         long: bool,
+        /// Takes one subject only, of `jobs`: drain, pickup, enqueue, pinned, sqlite or idle.
+        #[arg(long)]
+        only: Option<String>,
         /// A file of documents, one JSON object `{"id", "title", "body", "categories"}` a line, perhaps gzipped.
         #[arg(long)]
         corpus: Option<PathBuf>,
@@ -59,7 +62,9 @@ enum Area {
 #[tokio::main]
 async fn main() {
     let (area, json, setup) = match Arguments::parse().command {
-        Command::Compare { area, json, quick, long, corpus } => (area, json, Setup::new(quick, corpus).long(long)),
+        Command::Compare { area, json, quick, long, only, corpus } => {
+            (area, json, Setup::new(quick, corpus).long(long).only(only))
+        }
         Command::ExportPeak { url } => return audit::peak(&url).await,
         Command::IdleRunner { url } => return jobs::idle(&url).await,
     };

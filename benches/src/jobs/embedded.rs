@@ -16,23 +16,25 @@ pub(super) async fn compare(setup: &Setup) -> Vec<Case> {
     let database = testkit::sqlite_durable(&[&sqlite::MIGRATOR]).await;
     let pool = database.pool();
     let runner = Runner::new(Jobs::new(Sqlite), pool.clone(), ()).handle::<Nothing>().queue("bench", BATCH);
-    let (mut single, mut batched) = (Vec::new(), Vec::new());
+    let (mut single, mut bare, mut batched) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=setup.size(3, 1) {
         fill(pool, few).await;
         let one_by_one = one_by_one(pool, few).await;
+        let bare_commits = bare_commits(pool, few).await;
         fill(pool, many).await;
         let started = Instant::now();
         let tally = runner.drain().await.expect("the file is there");
         assert_eq!(tally.succeeded, many as u64);
         if round > 0 {
             single.push(one_by_one);
+            bare.push(bare_commits);
             batched.push(many as f64 / started.elapsed().as_secs_f64());
         }
     }
     vec![
-        Case::absolute("jobs.sqlite_single_jobs_s", median(single), "/s", Target::AtLeast(2_000.0)).note(format!(
-            "{few} no-op jobs, each reported and the next one claimed in a commit of its own, synchronous = FULL"
-        )),
+        Case::absolute("jobs.sqlite_single_jobs_s", median(single), "/s", Target::AtLeast(2_000.0))
+            .beside("commits of one UPDATE", median(bare))
+            .note(format!("{few} no-op jobs, each reported and the next claimed in one commit, synchronous = FULL")),
         Case::absolute("jobs.sqlite_batched_jobs_s", median(batched), "/s", Target::AtLeast(15_000.0))
             .note(format!("{many} no-op jobs, {BATCH} at once, synchronous = FULL")),
     ]
@@ -47,6 +49,20 @@ async fn fill(pool: &sqlx::SqlitePool, jobs: usize) {
     let mut tx = Source::begin(pool).await.expect("the file is there");
     Jobs::new(Sqlite).enqueue_many(&mut tx, &new).await.expect("the jobs are sound");
     tx.commit().await.expect("the file is there");
+}
+
+/// What the disk and the driver allow: commits a second that change a number.
+async fn bare_commits(pool: &sqlx::SqlitePool, commits: usize) -> f64 {
+    sqlx::raw_sql("CREATE TABLE IF NOT EXISTS bare (n INTEGER); DELETE FROM bare; INSERT INTO bare VALUES (0);")
+        .execute(pool)
+        .await
+        .expect("the file is there");
+    let mut conn = pool.acquire().await.expect("the file is there");
+    let started = Instant::now();
+    for _ in 0..commits {
+        sqlx::query("UPDATE bare SET n = n + 1").execute(&mut *conn).await.expect("the file is there");
+    }
+    commits as f64 / started.elapsed().as_secs_f64()
 }
 
 /// Jobs a second if there is a commit for each: what a runner with one slot does at the worst.

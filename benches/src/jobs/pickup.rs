@@ -9,10 +9,11 @@ use sqlx::sqlite::SqlitePoolOptions;
 use stoa_jobs_runner::{
     Context, Failure, Handler, Job, Jobs, Postgres, Runner, Source, Sqlite, Store, postgres, sqlite,
 };
-use testkit::{Cluster, Durability};
+use testkit::Cluster;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
+use super::database;
 use crate::case::Target;
 use crate::timing::percentile;
 use crate::{Case, Setup};
@@ -64,11 +65,9 @@ impl Pickup {
     }
 }
 
-pub(super) async fn compare(setup: &Setup) -> Vec<Case> {
-    let cluster = Cluster::start(Durability::Durable);
-    let pool = PgPool::connect(&cluster.url("postgres")).await.expect("the server answers");
-    let other_pool = PgPool::connect(&cluster.url("postgres")).await.expect("the server answers");
-    postgres::MIGRATOR.run(&pool).await.expect("the schema is sound");
+pub(super) async fn compare(setup: &Setup, cluster: &Cluster) -> Vec<Case> {
+    let pool = database(cluster, "pickup", &postgres::MIGRATOR).await;
+    let other_pool = PgPool::connect(&cluster.url("pickup")).await.expect("the server answers");
     let many = setup.size(1000, 50);
     let few = setup.size(200, 20);
     let wake = measure(Postgres, &pool, &pool, Path::Wake, many).await;

@@ -24,6 +24,7 @@ pub(super) struct Rivals {
 }
 
 impl Rivals {
+    #[cfg_attr(not(feature = "rivals"), allow(clippy::unused_async, unused_variables, reason = "nothing to start"))]
     pub(super) async fn start(cluster: &Cluster) -> Self {
         #[cfg(not(feature = "rivals"))]
         eprintln!("built without `--features rivals`: no graphile_worker and no riverqueue to compare with");
