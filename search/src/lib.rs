@@ -17,6 +17,8 @@ mod rank;
 mod results;
 mod search;
 mod segment;
+#[cfg(feature = "postgres")]
+mod signature;
 mod source;
 mod store;
 mod tally;

@@ -88,7 +88,7 @@ async fn a_document_of_a_newer_release_fails_no_search() {
     search.upsert(&mut conn, &post("1")).await.unwrap();
     for statement in [
         "UPDATE search_document SET language = 'xx'",
-        "UPDATE search_dirty SET terms = set_byte(set_byte(terms, 1, 200), 2, 200)",
+        "UPDATE search_dirty SET terms = set_byte(set_byte(terms, 1, 200), 2, 200), language = 200",
     ] {
         sqlx::query(statement).execute(&mut *conn).await.unwrap();
     }
