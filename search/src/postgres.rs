@@ -250,7 +250,7 @@ impl Store for Postgres {
         let rows = sqlx::query(
             r#"
             SELECT number, doc_id, log.documents, log.words, terms, search_document.surface, entity_id,
-                search_document.audience_tags, language, recency_at,
+                search_document.audience_tags, search_document.language, recency_at,
                 CASE WHEN terms IS NULL THEN title ELSE '' END AS title,
                 CASE WHEN terms IS NULL THEN body ELSE '' END AS body, NULL AS url, NULL AS extra
             FROM (
