@@ -606,7 +606,14 @@ fn unread(row: &PgRow, log: &mut Vec<LogRow>) -> Result<()> {
         });
         let terms = Some(none.as_bytes().to_vec());
         // What they added all together, the first is said to have added.
-        LogRow { number, doc_id: DocId(doc_id), added: std::mem::take(&mut added), terms, surface: None, is_visible: false }
+        LogRow {
+            number,
+            doc_id: DocId(doc_id),
+            added: std::mem::take(&mut added),
+            terms,
+            surface: None,
+            is_visible: false,
+        }
     }));
     Ok(())
 }

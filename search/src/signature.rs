@@ -41,7 +41,8 @@ fn add(bits: &mut [u8; BITS / 8], term: &[u8]) {
 
 fn literal(bits: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bits.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)]));
+    let digits =
+        bits.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)]));
     std::iter::once('x').chain(digits).collect()
 }
 
