@@ -28,13 +28,20 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 pub struct Setup {
     quick: bool,
+    large: bool,
     corpus: Option<PathBuf>,
 }
 
 impl Setup {
-    /// A run; `quick` makes everything small.
-    pub fn new(quick: bool, corpus: Option<PathBuf>) -> Self {
-        Self { quick, corpus }
+    /// A run; `quick` makes everything small, `large` adds the cases that take long.
+    pub fn new(quick: bool, large: bool, corpus: Option<PathBuf>) -> Self {
+        Self { quick, large, corpus }
+    }
+
+    /// A folder that lies beside the corpus.
+    fn beside_corpus(&self, folder: &str) -> Option<PathBuf> {
+        let folder = self.corpus.as_ref()?.parent()?.join(folder);
+        folder.is_dir().then_some(folder)
     }
 
     /// Rounds in which ours and the baseline take turns.

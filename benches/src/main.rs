@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use stoa_benches::{Case, Setup, audit, campus, capabilities, jobs, membership, search};
 
 /// Measures Stoa's crates.
@@ -24,7 +25,11 @@ enum Command {
         /// Runs small, to see that it runs: the figures mean little.
         #[arg(long)]
         quick: bool,
-        /// A file of documents, one JSON object `{"id", "title", "body", "categories"}` a line, perhaps gzipped.
+        /// Adds the cases that take long: 700,000 documents.
+        #[arg(long)]
+        large: bool,
+        /// A file of documents, one JSON object `{"id", "title", "body", "categories"}` a line, perhaps gzipped; unless given, the
+        /// one that the variable `STOA_CORPUS` of the environment names.
         #[arg(long)]
         corpus: Option<PathBuf>,
     },
@@ -49,11 +54,16 @@ enum Area {
 
 #[tokio::main]
 async fn main() {
-    let (area, json, quick, corpus) = match Arguments::parse().command {
-        Command::Compare { area, json, quick, corpus } => (area, json, quick, corpus),
+    let (area, json, quick, large, corpus) = match Arguments::parse().command {
+        Command::Compare { area, json, quick, large, corpus } => (area, json, quick, large, corpus),
         Command::ExportPeak { url } => return audit::peak(&url).await,
     };
-    let setup = Setup::new(quick, corpus);
+    let corpus = corpus.or_else(|| std::env::var_os("STOA_CORPUS").map(PathBuf::from));
+    if let Some(missing) = corpus.as_ref().filter(|path| !path.is_file()) {
+        let message = format!("there is no corpus at {}", missing.display());
+        Arguments::command().error(ErrorKind::ValueValidation, message).exit();
+    }
+    let setup = Setup::new(quick, large, corpus);
     let wants = |one| area == one || area == Area::All;
     let print = |cases: Vec<Case>| {
         for case in cases {
