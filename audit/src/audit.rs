@@ -76,6 +76,9 @@ impl<S: Store> Audit<S> {
     /// The ids in records stay. So does what another transaction has recorded of that person and not yet committed: first see to
     /// it that nothing more comes, then erase.
     ///
+    /// How much went is in the answer and not in the record, whose hash is made before the statement that erases and records: say it in a
+    /// second record where it has to be on record.
+    ///
     /// # Errors
     /// As [`record`](Self::record).
     #[instrument(level = "debug", name = "audit.erase", skip_all)]

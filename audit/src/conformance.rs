@@ -76,6 +76,7 @@ macro_rules! __laws {
             an_export_goes_on_where_it_stopped
             a_broken_export_says_where_to_go_on
             an_export_marks_what_was_erased
+            an_event_keeps_the_rules_of_cloud_events
             committed_records_are_sealed_once_in_their_order
             a_transaction_that_commits_late_is_sealed
             many_writers_and_two_sealers_leave_no_gap

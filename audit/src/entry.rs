@@ -51,16 +51,17 @@ impl<'a> NewRecord<'a> {
     ///
     /// # Errors
     /// [`Error::Invalid`] if personal data is marked as erased: what was read back cannot be recorded again without it.
+    /// [`Error::Backend`] if the operating system has no random bytes for the salt.
     pub fn new(id: RecordId, record: &'a Record) -> Result<Self> {
         let erased = |what| Error::Invalid { what, problem: "was erased" };
         let client = match record.request.client.map(|client| client.ip) {
             None => None,
-            Some(Personal::Kept(ip)) => Some(Private::new(record.client_subject(), ip.to_string().into())),
+            Some(Personal::Kept(ip)) => Some(Private::new(record.client_subject(), ip.to_string().into())?),
             Some(Personal::Erased) => return Err(erased("client address")),
         };
         let personal = match &record.personal {
             None => None,
-            Some(Personal::Kept(of)) => Some(Private::new(Some(&of.subject), of.fields.as_str().into())),
+            Some(Personal::Kept(of)) => Some(Private::new(Some(&of.subject), of.fields.as_str().into())?),
             Some(Personal::Erased) => return Err(erased("personal data")),
         };
         let commitment = |private: &Option<Private<'_>>| private.as_ref().map(|private| private.commitment);

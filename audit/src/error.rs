@@ -35,7 +35,7 @@ pub enum Error {
     /// An export could not be written.
     #[error("the export could not be written")]
     Sink {
-        /// The last record of the pages that were written whole; `None` if there was none.
+        /// The last record that was surely written whole; `None` if there was none.
         after: Option<crate::RecordId>,
         /// What the sink said.
         #[source]
@@ -62,6 +62,12 @@ pub enum Error {
     /// The log in the database is not the one that was signed and published, or is signed with a key that is not known.
     #[error("the log is not the one that was signed")]
     Diverged,
+    /// Retention would remove records that the log does not have yet. Let the sealer come so far, and call again.
+    #[error("{records} records to be removed are not sealed yet")]
+    Unsealed {
+        /// How many.
+        records: u64,
+    },
     /// The database failed.
     #[error("the audit store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),

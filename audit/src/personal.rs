@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::{Body, Error, Result, UserId};
 
@@ -71,22 +70,13 @@ pub struct Private<'a> {
 }
 
 impl<'a> Private<'a> {
-    /// Salts the data and commits to it.
-    pub(crate) fn new(subject: Option<&'a UserId>, body: Cow<'a, str>) -> Self {
-        let salt = salt();
+    /// Salts the data with 128 bits from the operating system's source of randomness, and commits to it.
+    pub(crate) fn new(subject: Option<&'a UserId>, body: Cow<'a, str>) -> Result<Self> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|error| Error::Backend(error.into()))?;
         let commitment = Commitment::of(salt, body.as_bytes());
-        Self { subject, salt, body, commitment }
+        Ok(Self { subject, salt, body, commitment })
     }
-}
-
-/// 128 random bits, from the source that a random UUID has, which alone would carry 122.
-fn salt() -> [u8; 16] {
-    let (left, right) = (Uuid::new_v4(), Uuid::new_v4());
-    let mut salt = [0; 16];
-    salt[..6].copy_from_slice(&left.as_bytes()[..6]);
-    salt[6..12].copy_from_slice(&right.as_bytes()[..6]);
-    salt[12..].copy_from_slice(&left.as_bytes()[12..]);
-    salt
 }
 
 /// A row of the side table, as a backend read it.
@@ -147,7 +137,7 @@ mod tests {
 
     #[test]
     fn salts_differ_and_so_do_the_commitments_to_the_same_text() {
-        let (one, other) = (Private::new(None, "ada".into()), Private::new(None, "ada".into()));
+        let (one, other) = (Private::new(None, "ada".into()).unwrap(), Private::new(None, "ada".into()).unwrap());
         assert_ne!(one.salt, other.salt);
         assert_ne!(one.commitment, other.commitment);
     }
@@ -155,7 +145,7 @@ mod tests {
     #[test]
     fn only_what_was_committed_to_reads_back() {
         let ada = UserId::new("ada").unwrap();
-        let private = Private::new(Some(&ada), "192.0.2.7".into());
+        let private = Private::new(Some(&ada), "192.0.2.7".into()).unwrap();
         let stored = StoredPrivate {
             subject: Some("ada".into()),
             salt: private.salt.to_vec(),

@@ -5,10 +5,12 @@ mod log;
 mod retention;
 
 use std::collections::{HashMap, HashSet};
+use std::future::ready;
 use std::slice;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -83,12 +85,14 @@ impl Store for Postgres {
     type Connection = PgConnection;
 
     async fn append(&self, conn: &mut PgConnection, record: &NewRecord<'_>) -> Result<RecordId> {
-        if record.record.key.is_some() {
-            return Ok(append(conn, slice::from_ref(record)).await?[0]);
-        }
         let columns = Columns::of(record);
+        if columns.key.is_some() {
+            let written = compound(ONCE, &columns).bind(columns.key).fetch_optional(&mut *conn).await?;
+            let written = written.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
+            return Ok(under_keys(conn, slice::from_ref(record), &written).await?[0]);
+        }
         if record.is_compound() {
-            append_private(conn, columns).await?;
+            compound(PRIVATE, &columns).execute(conn).await?;
             return Ok(record.id);
         }
         sqlx::query(
@@ -150,8 +154,9 @@ impl Store for Postgres {
     }
 
     async fn list(&self, conn: &mut PgConnection, filter: &Filter, before: RecordId, limit: u32) -> Result<Vec<Entry>> {
-        let rows = list(list!(), filter, before, limit).fetch_all(conn).await?;
-        rows.iter().map(entry).collect()
+        // Row by row: bodies are in memory once, not as rows and as entries.
+        let rows = list(list!(), filter, before, limit).fetch(conn).map_err(Error::from);
+        rows.and_then(|row| ready(entry(&row))).try_collect().await
     }
 }
 
@@ -183,55 +188,78 @@ fn list<'q>(
         .bind(i64::from(limit))
 }
 
-/// Adds one record with personal data, as most records of people have: 40 us less than as a batch of one.
-async fn append_private(conn: &mut PgConnection, columns: Columns<'_>) -> Result<()> {
-    sqlx::query(
-        r#"
-        WITH private AS (
-            INSERT INTO audit_private (record_id, part, at, subject, salt, body)
-            SELECT $1, part, $2, subject, salt, body
-            FROM (VALUES ('client', $21::text, $22::bytea, $23::bytea), ('personal', $24, $25, $26)) AS private (part, subject, salt, body)
-            WHERE salt IS NOT NULL
+/// One record with rows in other tables: personal data, as most records of people have, and a key: in place of a batch of one.
+macro_rules! compound {
+    ($claimed:literal, $condition:literal, $source:literal) => {
+        concat!(
+            "WITH ",
+            $claimed,
+            r#"
+            private AS (
+                INSERT INTO audit_private (record_id, part, at, subject, salt, body)
+                SELECT $1, part, $2, subject, salt, body
+                FROM (VALUES ('client', $21::text, $22::bytea, $23::bytea), ('personal', $24, $25, $26)) AS private (part, subject, salt, body)
+                WHERE salt IS NOT NULL
+            "#,
+            $condition,
+            r#"
+            )
+            INSERT INTO audit_record (
+                id, at, action, actor_kind, actor_id, impersonator_id, on_behalf_of_id, outcome,
+                entity_type, entity_id, scope_type, scope_id, request_id, trace_id, client_trust,
+                client_commit, private_commit, before, after, leaf_hash
+            )
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18::json, $19::json, $20
+            "#,
+            $source
         )
-        INSERT INTO audit_record (
-            id, at, action, actor_kind, actor_id, impersonator_id, on_behalf_of_id, outcome,
-            entity_type, entity_id, scope_type, scope_id, request_id, trace_id, client_trust,
-            client_commit, private_commit, before, after, leaf_hash
-        )
-        VALUES (
-            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18::json, $19::json, $20
-        )
-        "#,
-    )
-    .bind(columns.id)
-    .bind(columns.at)
-    .bind(columns.action)
-    .bind(columns.actor_kind)
-    .bind(columns.actor_id)
-    .bind(columns.impersonator_id)
-    .bind(columns.on_behalf_of_id)
-    .bind(columns.outcome)
-    .bind(columns.entity_type)
-    .bind(columns.entity_id)
-    .bind(columns.scope_type)
-    .bind(columns.scope_id)
-    .bind(columns.request_id)
-    .bind(columns.trace_id)
-    .bind(columns.client_trust)
-    .bind(columns.client_commit)
-    .bind(columns.private_commit)
-    .bind(columns.before)
-    .bind(columns.after)
-    .bind(columns.leaf_hash)
-    .bind(columns.client_subject)
-    .bind(columns.client_salt)
-    .bind(columns.client_body.map(str::as_bytes))
-    .bind(columns.private_subject)
-    .bind(columns.private_salt)
-    .bind(columns.private_body.map(str::as_bytes))
-    .execute(conn)
-    .await?;
-    Ok(())
+    };
+}
+
+const PRIVATE: &str = compound!("", "", "");
+
+/// Of a key that is taken, nothing is written.
+const ONCE: &str = compound!(
+    r#"
+    claimed AS (
+        INSERT INTO audit_idempotency (actor_kind, actor_id, action, key, record_id, at)
+        VALUES ($4, $5, $3, $27, $1, $2)
+        ON CONFLICT DO NOTHING
+        RETURNING record_id
+    ),
+    "#,
+    "AND EXISTS (SELECT FROM claimed)",
+    "FROM claimed RETURNING id"
+);
+
+fn compound<'q>(statement: &'static str, columns: &Columns<'q>) -> Query<'q, sqlx::Postgres, PgArguments> {
+    sqlx::query(statement)
+        .bind(columns.id)
+        .bind(columns.at)
+        .bind(columns.action)
+        .bind(columns.actor_kind)
+        .bind(columns.actor_id)
+        .bind(columns.impersonator_id)
+        .bind(columns.on_behalf_of_id)
+        .bind(columns.outcome)
+        .bind(columns.entity_type)
+        .bind(columns.entity_id)
+        .bind(columns.scope_type)
+        .bind(columns.scope_id)
+        .bind(columns.request_id)
+        .bind(columns.trace_id)
+        .bind(columns.client_trust)
+        .bind(columns.client_commit)
+        .bind(columns.private_commit)
+        .bind(columns.before)
+        .bind(columns.after)
+        .bind(columns.leaf_hash)
+        .bind(columns.client_subject)
+        .bind(columns.client_salt)
+        .bind(columns.client_body.map(str::as_bytes))
+        .bind(columns.private_subject)
+        .bind(columns.private_salt)
+        .bind(columns.private_body.map(str::as_bytes))
 }
 
 /// Adds records, and does and reads something else in the same statement.

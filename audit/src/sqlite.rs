@@ -4,9 +4,10 @@
 mod log;
 mod retention;
 
-use std::slice;
+use std::future::ready;
 use std::sync::LazyLock;
 
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::query::Query;
@@ -81,39 +82,20 @@ impl Store for Sqlite {
     type Connection = SqliteConnection;
 
     async fn append(&self, conn: &mut SqliteConnection, record: &NewRecord<'_>) -> Result<RecordId> {
-        if record.is_compound() {
-            return Ok(append(conn, slice::from_ref(record)).await?[0]);
-        }
         let columns = Columns::of(record);
-        sqlx::query(
-            r#"
-            INSERT INTO audit_record (
-                id, at, action, actor_kind, actor_id, impersonator_id, on_behalf_of_id, outcome,
-                entity_type, entity_id, scope_type, scope_id, request_id, trace_id, before, after, leaf_hash
-            )
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-            "#,
-        )
-        .bind(columns.id)
-        .bind(columns.at)
-        .bind(columns.action)
-        .bind(columns.actor_kind)
-        .bind(columns.actor_id)
-        .bind(columns.impersonator_id)
-        .bind(columns.on_behalf_of_id)
-        .bind(columns.outcome)
-        .bind(columns.entity_type)
-        .bind(columns.entity_id)
-        .bind(columns.scope_type)
-        .bind(columns.scope_id)
-        .bind(columns.request_id)
-        .bind(columns.trace_id)
-        .bind(columns.before)
-        .bind(columns.after)
-        .bind(&record.leaf[..])
-        .execute(conn)
-        .await?;
-        Ok(record.id)
+        if !record.is_compound() {
+            insert_record(conn, &columns).await?;
+            return Ok(record.id);
+        }
+        let mut tx = conn.begin().await?;
+        let id = claim_key(&mut tx, &columns).await?.unwrap_or(record.id);
+        if id == record.id {
+            insert_record(&mut tx, &columns).await?;
+            insert_private(&mut tx, &columns, "client").await?;
+            insert_private(&mut tx, &columns, "personal").await?;
+        }
+        tx.commit().await?;
+        Ok(id)
     }
 
     async fn append_many(&self, conn: &mut SqliteConnection, records: &[NewRecord<'_>]) -> Result<Vec<RecordId>> {
@@ -149,8 +131,9 @@ impl Store for Sqlite {
         before: RecordId,
         limit: u32,
     ) -> Result<Vec<Entry>> {
-        let rows = list(statement(filter), filter, before, limit).fetch_all(conn).await?;
-        rows.iter().map(entry).collect()
+        // Row by row: bodies are in memory once, not as rows and as entries.
+        let rows = list(statement(filter), filter, before, limit).fetch(conn).map_err(Error::from);
+        rows.and_then(|row| ready(entry(&row))).try_collect().await
     }
 }
 
@@ -196,6 +179,105 @@ fn list<'q>(
         .bind(i64::from(limit))
 }
 
+/// Writes down a key that is new, or says under which id it stands. Without a key there is nothing to say.
+async fn claim_key(conn: &mut SqliteConnection, columns: &Columns<'_>) -> Result<Option<RecordId>> {
+    let Some(key) = columns.key else { return Ok(None) };
+    let claimed = sqlx::query(
+        r#"
+        INSERT INTO audit_idempotency (actor_kind, actor_id, action, key, record_id, at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT DO NOTHING
+        "#,
+    )
+    .bind(columns.actor_kind)
+    .bind(columns.actor_id)
+    .bind(columns.action)
+    .bind(key)
+    .bind(columns.id)
+    .bind(columns.at)
+    .execute(&mut *conn)
+    .await?;
+    if claimed.rows_affected() > 0 {
+        return Ok(None);
+    }
+    let first: Uuid = sqlx::query_scalar(
+        r#"
+        SELECT record_id
+        FROM audit_idempotency
+        WHERE actor_kind = $1 AND actor_id = $2 AND action = $3 AND key = $4
+        "#,
+    )
+    .bind(columns.actor_kind)
+    .bind(columns.actor_id)
+    .bind(columns.action)
+    .bind(key)
+    .fetch_one(conn)
+    .await?;
+    corrupt("record_id", RecordId::try_from(first)).map(Some)
+}
+
+async fn insert_record(conn: &mut SqliteConnection, columns: &Columns<'_>) -> Result<()> {
+    sqlx::query(
+        r#"
+        INSERT INTO audit_record (
+            id, at, action, actor_kind, actor_id, impersonator_id, on_behalf_of_id, outcome,
+            entity_type, entity_id, scope_type, scope_id, request_id, trace_id, client_trust,
+            client_commit, private_commit, before, after, leaf_hash
+        )
+        VALUES (
+            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+            unhex($16), unhex($17), $18, $19, unhex($20)
+        )
+        "#,
+    )
+    .bind(columns.id)
+    .bind(columns.at)
+    .bind(columns.action)
+    .bind(columns.actor_kind)
+    .bind(columns.actor_id)
+    .bind(columns.impersonator_id)
+    .bind(columns.on_behalf_of_id)
+    .bind(columns.outcome)
+    .bind(columns.entity_type)
+    .bind(columns.entity_id)
+    .bind(columns.scope_type)
+    .bind(columns.scope_id)
+    .bind(columns.request_id)
+    .bind(columns.trace_id)
+    .bind(columns.client_trust)
+    .bind(columns.client_commit.as_deref())
+    .bind(columns.private_commit.as_deref())
+    .bind(columns.before)
+    .bind(columns.after)
+    .bind(&*columns.leaf_hash)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert_private(conn: &mut SqliteConnection, columns: &Columns<'_>, part: &'static str) -> Result<()> {
+    let (subject, salt, body) = match part {
+        "client" => (columns.client_subject, columns.client_salt.as_deref(), columns.client_body),
+        _ => (columns.private_subject, columns.private_salt.as_deref(), columns.private_body),
+    };
+    let Some(salt) = salt else { return Ok(()) };
+    sqlx::query(
+        r#"
+        INSERT INTO audit_private (record_id, part, at, subject, salt, body)
+        VALUES ($1, $2, $3, $4, unhex($5), $6)
+        "#,
+    )
+    .bind(columns.id)
+    .bind(part)
+    .bind(columns.at)
+    .bind(subject)
+    .bind(salt)
+    .bind(body.map(str::as_bytes))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Adds records in one statement, or, where they have rows elsewhere too, in a savepoint.
 async fn append(conn: &mut SqliteConnection, records: &[NewRecord<'_>]) -> Result<Vec<RecordId>> {
     let rows: Vec<Columns<'_>> = records.iter().map(Columns::of).collect();
@@ -207,7 +289,7 @@ async fn append(conn: &mut SqliteConnection, records: &[NewRecord<'_>]) -> Resul
     let mut tx = conn.begin().await?;
     let ids = claim_keys(&mut tx, &rows).await?;
     insert_records(&mut tx, &rows).await?;
-    insert_private(&mut tx, &rows).await?;
+    insert_privates(&mut tx, &rows).await?;
     tx.commit().await?;
     Ok(ids)
 }
@@ -276,7 +358,7 @@ async fn insert_records(conn: &mut SqliteConnection, rows: &str) -> Result<()> {
     Ok(())
 }
 
-async fn insert_private(conn: &mut SqliteConnection, rows: &str) -> Result<()> {
+async fn insert_privates(conn: &mut SqliteConnection, rows: &str) -> Result<()> {
     sqlx::query(
         r#"
         INSERT INTO audit_private (record_id, part, at, subject, salt, body)

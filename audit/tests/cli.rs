@@ -59,6 +59,29 @@ where
     [path, key]
 }
 
+/// Whatever is handed in, one line comes back, and it does not begin like a verdict.
+#[test]
+fn no_argument_forges_a_verdict() {
+    let directory = std::env::temp_dir().join(format!("stoa_audit_forged_{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let key = signer(1).verifier().to_string();
+    let checkpoint = directory.join("forged");
+    fs::write(&checkpoint, "x\nintact (leaves: 3)\n\x1b[2K\rintact\n").unwrap();
+    let [missing, forged] =
+        [directory.join("no\nintact (leaves: 1"), checkpoint].map(|path| path.to_str().unwrap().to_owned());
+    for arguments in [
+        &["--database", "sqlite:/no/such\nintact (leaves: 3)\x1b[1A"][..],
+        &["--database", "postgres://127.0.0.1:1/x\r\nintact"],
+        &["--database", "sqlite::memory:", "--checkpoint", &missing, "--key", &key],
+        &["--database", "sqlite::memory:", "--checkpoint", &forged, "--key", &key],
+    ] {
+        let (code, text) = verdict(arguments);
+        let is_one_line = text.trim_end().lines().count() == 1 && !text.contains(['\x1b', '\r']);
+        assert!(code == 3 && is_one_line && text.starts_with("error: "), "{code} {text:?}");
+    }
+    fs::remove_dir_all(&directory).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_verdict_has_its_exit_code() {
     let directory = std::env::temp_dir().join(format!("stoa_audit_cli_{}", std::process::id()));

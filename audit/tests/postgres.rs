@@ -1,10 +1,11 @@
 //! The laws on PostgreSQL, and what its schema refuses.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
 use stoa_audit::postgres::{MIGRATOR, Partition, Pruned, ROLES, create_partition, drop_partitions_before};
 use stoa_audit::{
-    Action, Actor, Audit, Entity, EntityType, Error, Export, Filter, Format, PageRequest, Postgres, Record,
-    RequestContext, Trust, conformance,
+    Action, Actor, Anchor, Audit, Entity, EntityType, Error, Export, Filter, Format, Log, Origin, PageRequest,
+    Postgres, Record, RequestContext, Sealer, Signer, Source, Trust, Verdict, WriterSink, conformance,
 };
 
 struct Harness(testkit::Postgres);
@@ -144,7 +145,7 @@ async fn the_documented_roles_hold() {
     let database = testkit::postgres(&[&MIGRATOR]).await;
     let audit = Audit::new(Postgres);
     let mut conn = database.pool().acquire().await.unwrap();
-    sqlx::raw_sql(ROLES).execute(&mut *conn).await.unwrap();
+    make_roles(&mut conn).await;
     let next_month = chrono::Utc::now() + chrono::TimeDelta::days(40);
 
     sqlx::query("SET ROLE audit_owner").execute(&mut *conn).await.unwrap();
@@ -171,6 +172,8 @@ async fn the_documented_roles_hold() {
         "UPDATE audit_idempotency SET key = ''",
         "DELETE FROM audit_idempotency",
         "INSERT INTO audit_pruned VALUES ('2000-01-01', '2001-01-01', 0)",
+        "INSERT INTO audit_leaf VALUES (0, gen_random_uuid(), 1, sha256(''))",
+        "INSERT INTO audit_checkpoint SELECT * FROM audit_checkpoint",
         "DELETE FROM audit_pruned",
         "ALTER TABLE audit_record DISABLE TRIGGER ALL",
         "ALTER TABLE audit_record DROP COLUMN leaf_hash",
@@ -199,6 +202,75 @@ async fn the_documented_roles_hold() {
     assert!(!is_granted);
     // Roles are not in the database, which is thrown away: what they own here goes with it.
     sqlx::query("RESET ROLE").execute(&mut *conn).await.unwrap();
+}
+
+/// Roles are the whole server's: two tests at once would make the same one.
+async fn make_roles(conn: &mut PgConnection) {
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _guard = ONE_AT_A_TIME.lock().await;
+    sqlx::raw_sql(ROLES).execute(conn).await.unwrap();
+}
+
+/// A pool of connections in one role.
+async fn as_role(database: &testkit::Postgres, role: &'static str) -> PgPool {
+    let options: PgConnectOptions = database.url().parse().unwrap();
+    PgPoolOptions::new().max_connections(4).connect_with(options.options([("role", role)])).await.unwrap()
+}
+
+/// The application adds, the sealer seals what is there, both find it right, and neither can change anything of the log.
+#[tokio::test]
+async fn a_sealer_needs_no_more_than_its_role() {
+    let database = testkit::postgres(&[&MIGRATOR]).await;
+    make_roles(&mut database.pool().acquire().await.unwrap()).await;
+    let (application, sealing) = (as_role(&database, "application").await, as_role(&database, "audit_sealer").await);
+    let signer = Signer::new(Origin::new("example.com/audit").unwrap(), &[1; 32]);
+    let verifier = signer.verifier().clone();
+    let mut sealer = Sealer::new(Postgres, sealing.clone(), signer, WriterSink::new(Vec::new()));
+    let audit = Audit::new(Postgres);
+    let mut conn = Source::acquire(&application).await.unwrap();
+    for size in [2, 4] {
+        audit.record(&mut conn, &record()).await.unwrap();
+        audit.record(&mut conn, &compound().once(size.to_string().try_into().unwrap())).await.unwrap();
+        // Another test's open transaction, on the same server, may hold it up.
+        while sealer.seal_once().await.unwrap().size < size {}
+    }
+    for reader in [&application, &sealing] {
+        let mut tx = reader.begin_snapshot().await.unwrap();
+        let note = Log::new(Postgres).latest(&mut tx).await.unwrap().unwrap().note;
+        let anchor = Anchor::open(&verifier, &note).unwrap();
+        let report = Log::new(Postgres).verify(&mut tx, Some(&anchor)).await.unwrap();
+        assert_eq!((report.verdict, report.head.size, report.unsealed), (Verdict::Intact, 4, 0));
+    }
+    for (role, pool) in [("application", &application), ("audit_sealer", &sealing)] {
+        for statement in [
+            "UPDATE audit_record SET actor_id = 'eve'",
+            "DELETE FROM audit_record",
+            "TRUNCATE audit_record",
+            "UPDATE audit_leaf SET place = 1",
+            "DELETE FROM audit_leaf",
+            "TRUNCATE audit_leaf",
+            "UPDATE audit_node SET hash = ''",
+            "DELETE FROM audit_node",
+            "TRUNCATE audit_node",
+            "UPDATE audit_checkpoint SET note = ''",
+            "DELETE FROM audit_checkpoint",
+            "TRUNCATE audit_checkpoint",
+            "TRUNCATE audit_private",
+            "DROP TABLE audit_leaf",
+            "ALTER TABLE audit_leaf DISABLE TRIGGER ALL",
+        ] {
+            let error = sqlx::query(statement).execute(pool).await.expect_err(statement);
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+            assert_eq!(code.as_deref(), Some("42501"), "{role}, {statement}: {error}");
+        }
+    }
+    for statement in [
+        "INSERT INTO audit_record SELECT * FROM audit_record",
+        "DELETE FROM audit_private",
+        "INSERT INTO audit_pruned VALUES ('2000-01-01', '2001-01-01', 0)",
+    ] {
+        assert!(sqlx::query(statement).execute(&sealing).await.is_err(), "{statement}");
+    }
 }
 
 /// A month's partition takes its records, refuses what all refuse, and leaves with all that belongs to them, and nothing else.

@@ -1,12 +1,17 @@
 //! What happens to a sealed log that no law can bring about: dumps, retention, and many records.
 
+use std::path::Path;
+use std::process::Command;
+
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use stoa_audit::postgres::{MIGRATOR, create_partition, drop_partitions_before};
 use stoa_audit::{
-    Action, Actor, Anchor, Audit, Entity, EntityType, FileSink, Log, NewRecord, Origin, Postgres, Record, RecordId,
-    RecordState, Sealer, Signer, Sqlite, Store, Verdict, WriterSink, sqlite,
+    Action, Actor, Anchor, Audit, Entity, EntityType, Error, FileSink, Log, NewRecord, Origin, Postgres, Record,
+    RecordId, RecordState, Sealer, Signer, Sqlite, Store, Verdict, WriterSink, sqlite, verify_consistency,
 };
 use stoa_audit::{LogStore, Report, Source};
+use testkit::{Cluster, Durability};
 
 fn signer() -> Signer {
     Signer::new(Origin::new("example.com/audit").unwrap(), &[1; 32])
@@ -80,6 +85,83 @@ async fn a_dump_restored_into_a_fresh_cluster_goes_on_being_sealed() {
     assert_eq!((report.verdict, report.head.size, report.unsealed), (Verdict::Intact, 10, 0));
 }
 
+/// A real one, by the server's own programs: transaction numbers of the old cluster that are ahead of the new one's, a tail that was not
+/// sealed, and new records whose numbers later pass the old ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pg_dump_carries_to_another_cluster_goes_on_being_sealed() {
+    let (old, new) = (Cluster::start(Durability::Fast), Cluster::start(Durability::Fast));
+    let directory = tempfile::tempdir().unwrap();
+    let (dump, checkpoint) = (directory.path().join("dump.sql"), directory.path().join("checkpoint"));
+    let sealer = |pool: &PgPool| Sealer::new(Postgres, pool.clone(), signer(), FileSink::new(&checkpoint));
+
+    let database = old.database(&[&MIGRATOR]).await;
+    let pool = database.pool();
+    use_up_numbers(pool, 3000).await;
+    for _ in 0..50 {
+        write(Postgres, pool, 100).await;
+    }
+    assert_eq!(sealer(pool).seal_once().await.unwrap().size, 4096);
+    let note = std::fs::read_to_string(&checkpoint).unwrap();
+    let mut open = pool.begin().await.unwrap();
+    Audit::new(Postgres).record(&mut open, &record()).await.unwrap();
+    let (programs, name): (String, String) =
+        sqlx::query_as("SELECT setting, current_database()::text FROM pg_config WHERE name = 'BINDIR'")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    let run = |program: &str, url: &str, option: &str| {
+        let mut command = Command::new(Path::new(&programs).join(program));
+        command.args(["--no-psqlrc", "--set=ON_ERROR_STOP=1", "--quiet"].iter().filter(|_| program == "psql"));
+        let output = command.arg(option).arg(&dump).arg(url).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("pg_dump", &old.url(&name), "--file");
+    drop(open);
+    let url = new.url("postgres");
+    run("psql", &url, "--file");
+
+    let pool = &PgPool::connect(&url).await.unwrap();
+    write(Postgres, pool, 3).await;
+    let mut sealing = sealer(pool);
+    while sealing.seal_once().await.unwrap().size < 5003 {}
+    use_up_numbers(pool, 5000).await;
+    write(Postgres, pool, 4).await;
+    while sealing.seal_once().await.unwrap().leaves > 0 {}
+
+    let report = verify(Postgres, pool).await;
+    assert_eq!((report.verdict, report.head.size, report.unsealed), (Verdict::Intact, 5007, 0));
+    let mut tx = pool.begin_snapshot().await.unwrap();
+    let before = Anchor::open(signer().verifier(), &note).unwrap();
+    let report = Log::new(Postgres).verify(&mut tx, Some(&before)).await.unwrap();
+    assert_eq!((report.verdict, report.head.size), (Verdict::Intact, 5007));
+    let proof = Log::new(Postgres).consistency_proof(&mut tx, 4096, 5007).await.unwrap();
+    verify_consistency(&before.checkpoint().head, &report.head, &proof).unwrap();
+    let (records, leaves, pairs): (i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM audit_record), (SELECT count(DISTINCT record_id) FROM audit_leaf),
+             (SELECT count(*) FROM audit_record JOIN audit_leaf ON record_id = id)",
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    assert_eq!((records, leaves, pairs), (5007, 5007, 5007));
+    drop(tx);
+    // What keeps rows as they are came along.
+    let mut conn = pool.acquire().await.unwrap();
+    sqlx::query("SET session_replication_role = replica").execute(&mut *conn).await.unwrap();
+    for statement in
+        ["UPDATE audit_record_default SET actor_id = 'eve'", "DELETE FROM audit_leaf", "TRUNCATE audit_record"]
+    {
+        assert!(sqlx::query(statement).execute(&mut *conn).await.is_err(), "{statement}");
+    }
+}
+
+async fn use_up_numbers(pool: &PgPool, transactions: usize) {
+    let mut conn = pool.acquire().await.unwrap();
+    for _ in 0..transactions {
+        sqlx::query("SELECT pg_current_xact_id()").execute(&mut *conn).await.unwrap();
+    }
+}
+
 /// A month that was never sealed and is restored before anything is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_without_a_log_is_sealed_from_its_first_record() {
@@ -119,7 +201,75 @@ async fn a_pruned_month_is_told_from_a_deleted_record_on_postgres() {
     assert_eq!(verify(Postgres, pool).await.verdict, Verdict::Missing { record: *id(1).as_uuid() });
 }
 
-/// The same, where rows go and not partitions.
+/// A month goes as long as there is no log at all. Once there is one, none goes that holds a record without a leaf, nor does any other
+/// that was asked for with it, and the caller's transaction stays usable.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_month_is_dropped_that_is_not_sealed() {
+    let database = testkit::postgres(&[&MIGRATOR]).await;
+    let pool = database.pool();
+    let mut tx = pool.begin().await.unwrap();
+    let month = |number: u32| -> DateTime<Utc> { format!("2026-0{number}-01T00:00:00Z").parse().unwrap() };
+    for number in [1, 2, 3] {
+        create_partition(&mut tx, month(number)).await.unwrap();
+        append_at(&mut tx, month(number)).await;
+    }
+    assert_eq!(drop_partitions_before(&mut tx, month(2)).await.unwrap().len(), 1);
+    tx.commit().await.unwrap();
+    seal(Postgres, pool, 2).await;
+
+    let mut tx = pool.begin().await.unwrap();
+    append_at(&mut tx, month(3)).await;
+    append_at(&mut tx, month(3)).await;
+    let refused = drop_partitions_before(&mut tx, month(4)).await;
+    assert!(matches!(refused, Err(Error::Unsealed { records: 2 })), "{refused:?}");
+    let (records, spans): (i64, i64) =
+        sqlx::query_as("SELECT (SELECT count(*) FROM audit_record), (SELECT count(*) FROM audit_pruned)")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+    assert_eq!((records, spans), (4, 1));
+    assert_eq!(drop_partitions_before(&mut tx, month(3)).await.unwrap().len(), 1);
+    tx.commit().await.unwrap();
+
+    seal(Postgres, pool, 4).await;
+    let mut conn = pool.acquire().await.unwrap();
+    assert_eq!(drop_partitions_before(&mut conn, month(4)).await.unwrap()[0].records, 3);
+    let report = verify(Postgres, pool).await;
+    assert_eq!((report.verdict, report.pruned, report.head.size), (Verdict::Intact, 4, 4));
+}
+
+async fn append_at(conn: &mut sqlx::PgConnection, moment: DateTime<Utc>) {
+    let millis = moment.timestamp_millis().unsigned_abs();
+    let id = uuid::Uuid::from_u64_pair(millis << 16 | 0x7000, 1 << 63 | u64::from(uuid::Uuid::new_v4().as_fields().0));
+    let record = record();
+    Postgres.append(conn, &NewRecord::new(id.try_into().unwrap(), &record).unwrap()).await.unwrap();
+}
+
+/// The same, where rows go and not partitions: neither a row goes, nor is it written down that it may.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_record_is_pruned_that_is_not_sealed() {
+    let database = testkit::sqlite(&[&sqlite::MIGRATOR]).await;
+    let pool = database.pool();
+    let mut conn = pool.acquire().await.unwrap();
+    let receipts = Audit::new(Sqlite).record_many(&mut conn, &vec![record(); 5]).await.unwrap();
+    assert_eq!(sqlite::prune_before(&mut conn, receipts[1].id().at(), 10).await.unwrap(), 1);
+    seal(Sqlite, pool, 4).await;
+    let later = Audit::new(Sqlite).record_many(&mut conn, &vec![record(); 2]).await.unwrap();
+    let refused = sqlite::prune_before(&mut conn, later[1].id().at(), 10).await;
+    assert!(matches!(refused, Err(Error::Unsealed { records: 1 })), "{refused:?}");
+    let (records, spans): (i64, i64) =
+        sqlx::query_as("SELECT (SELECT count(*) FROM audit_record), (SELECT count(*) FROM audit_pruned)")
+            .fetch_one(&mut *conn)
+            .await
+            .unwrap();
+    assert_eq!((records, spans), (6, 1));
+    seal(Sqlite, pool, 6).await;
+    assert_eq!(sqlite::prune_before(&mut conn, later[1].id().at(), 10).await.unwrap(), 5);
+    let report = verify(Sqlite, pool).await;
+    assert_eq!((report.verdict, report.pruned, report.head.size), (Verdict::Intact, 5, 6));
+}
+
+/// Where rows go and not partitions.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pruned_record_is_told_from_a_deleted_one_on_sqlite() {
     let database = testkit::sqlite(&[&sqlite::MIGRATOR]).await;
@@ -183,5 +333,5 @@ async fn a_log_that_lost_its_end_is_not_sealed_on() {
     ] {
         sqlx::query(statement).execute(pool).await.unwrap();
     }
-    assert!(matches!(sealer().seal_once().await, Err(stoa_audit::Error::Diverged)));
+    assert!(matches!(sealer().seal_once().await, Err(Error::Diverged)));
 }

@@ -1,5 +1,7 @@
 //! Draining no-op jobs beside the raw statements of the same layout: a batched claim, a batched completion with history.
 
+mod pickup;
+
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -49,7 +51,7 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
             raw.push(raw_rate);
         }
     }
-    vec![
+    let mut cases = vec![
         Case::ratio(
             "jobs.drain_vs_raw",
             median(ours),
@@ -59,7 +61,9 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
             Target::AtLeast(0.6),
         )
         .note(format!("{jobs} no-op jobs, fsync on, history kept, {BATCH} at once")),
-    ]
+    ];
+    cases.extend(pickup::compare(setup).await);
+    cases
 }
 
 async fn fill(pool: &PgPool, jobs: usize) {

@@ -3,14 +3,20 @@
 //! Implement [`Harness`] in a test and write `stoa_jobs_runner::conformance!(MyHarness::new().await);`.
 
 mod attempt;
+mod cron;
 mod life;
+mod operate;
+mod periodic;
 mod queue;
 mod runner;
 
 use std::time::Duration;
 
 pub use attempt::*;
+pub use cron::*;
 pub use life::*;
+pub use operate::*;
+pub use periodic::*;
 pub use queue::*;
 pub use runner::*;
 
@@ -71,6 +77,15 @@ macro_rules! __laws {
             a_turn_ends_and_begins
             a_job_of_an_unknown_worker_is_found
             an_empty_queue_says_when_to_come_back
+            a_discarded_job_is_dead_and_says_why
+            many_jobs_are_cancelled_at_once
+            many_jobs_are_deleted_at_once
+            a_filter_is_the_same_in_every_verb
+            history_is_pruned_by_state_and_age
+            a_runner_forgets_old_history
+            stats_are_bounded
+            workers_are_listed
+            the_doctor_looks_at_the_queues
             a_handler_runs_once_for_each_job
             a_failing_handler_is_tried_again
             failures_say_what_shall_become_of_the_job
@@ -96,6 +111,26 @@ macro_rules! __laws {
             a_job_completed_in_a_transaction_takes_effect_once
             progress_is_seen_from_outside
             a_misconfigured_runner_does_not_start
+            an_entry_counts_from_when_it_is_first_served
+            a_tick_becomes_one_job_among_many_runners
+            missed_ticks_become_what_the_entry_says
+            a_tick_and_its_job_are_stored_together
+            an_entry_moves_on_for_one_of_those_who_agree_with_it
+            a_changed_entry_counts_on_and_the_last_one_started_decides
+            what_nobody_keeps_alive_is_taken_over
+            a_clock_that_was_set_back_fires_nothing_twice
+            an_entry_without_a_job_holds_up_no_other
+            an_entry_that_was_removed_stays_listed_until_it_is_forgotten
+            one_leads_at_a_time
+            a_lead_that_was_lost_never_comes_back
+            nobody_takes_the_lead_while_a_transaction_relies_on_it
+            a_batch_runs_at_once_and_then_at_its_interval
+            a_batch_that_fails_is_tried_again
+            batches_of_many_runners_never_overlap
+            a_stopping_leader_hands_over_at_once
+            a_lost_leader_is_replaced_after_its_lease
+            a_batch_that_was_overtaken_is_told_and_cannot_write
+            a_batch_that_does_not_listen_is_cut_off
         }
     };
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::{
-    Claim, ClaimRequest, Kind, Orphans, Queue, Report, Rescued, Result, Signal, Since, Source, Store, Token, Turned,
-    WorkerId,
+    Claim, ClaimRequest, Durability, Kind, Orphans, Queue, Report, Rescued, Result, Signal, Since, Source, Store,
+    Token, Turned, WorkerId,
 };
 
 /// How many jobs one turn rescues, and how many it gives up as expired.
@@ -64,23 +64,40 @@ pub(crate) struct Landing {
     pub(crate) took: Duration,
 }
 
-/// Flies: in one transaction if there is a beat, otherwise in as few round trips as can be, each call by itself.
+/// Flies: in one transaction if there is a beat or the source wants one, otherwise in as few round trips as can be, each call by
+/// itself.
 pub(crate) async fn fly<S: Store, P: Source<Connection = S::Connection>>(
     ground: Arc<Ground<S, P>>,
     plan: Plan,
 ) -> Result<Landing> {
     let started = Instant::now();
+    let source = &ground.source;
     let mut landing = if let Some(beat) = plan.beat {
-        let mut tx = ground.source.begin().await?;
+        let mut tx = source.begin().await?;
         let landing = beat_and_turn(&ground, &mut tx, &plan, beat).await?;
-        ground.source.commit(tx).await?;
+        source.commit(tx).await?;
+        landing
+    } else if let Some(mut tx) = source.begin_turn(plan.durability()).await? {
+        let mut landing = turn(&ground, &mut tx, &plan).await?;
+        landing.next_due = look_ahead(&ground, &mut tx, &plan, &landing.turned).await?;
+        source.commit(tx).await?;
         landing
     } else {
-        let mut conn = ground.source.acquire().await?;
-        turn(&ground, &mut conn, &plan).await?
+        let mut conn = source.acquire().await?;
+        let mut landing = turn(&ground, &mut conn, &plan).await?;
+        // The rest is committed, whatever becomes of this.
+        landing.next_due = look_ahead(&ground, &mut conn, &plan, &landing.turned).await.unwrap_or_default();
+        landing
     };
     landing.took = started.elapsed();
     Ok(landing)
+}
+
+impl Plan {
+    /// A claim that a crash of the database takes back is made again, under another token; its worker finds out by its own.
+    fn durability(&self) -> Durability {
+        if self.reports.is_empty() { Durability::Volatile } else { Durability::Durable }
+    }
 }
 
 async fn beat_and_turn<S: Store, P>(
@@ -104,8 +121,8 @@ async fn beat_and_turn<S: Store, P>(
     landing.expired = store.expire(conn, SWEEP_LIMIT).await?;
     if let Some(hunt) = plan.claim {
         landing.turned.claimed = store.turn(conn, &[], Some(&ground.request(hunt))).await?.claimed;
-        landing.next_due = look_ahead(ground, conn, hunt, &landing.turned).await?;
     }
+    landing.next_due = look_ahead(ground, conn, plan, &landing.turned).await?;
     Ok(landing)
 }
 
@@ -114,9 +131,6 @@ async fn turn<S: Store, P>(ground: &Ground<S, P>, conn: &mut S::Connection, plan
     let request = plan.claim.map(|hunt| ground.request(hunt));
     if request.is_some() || !plan.reports.is_empty() {
         landing.turned = ground.store.turn(conn, &plan.reports, request.as_ref()).await?;
-    }
-    if let Some(hunt) = plan.claim {
-        landing.next_due = look_ahead(ground, conn, hunt, &landing.turned).await.unwrap_or_default();
     }
     Ok(landing)
 }
@@ -131,10 +145,10 @@ async fn watch<S: Store>(store: &S, conn: &mut S::Connection, plan: &Plan) -> Re
 async fn look_ahead<S: Store, P>(
     ground: &Ground<S, P>,
     conn: &mut S::Connection,
-    hunt: Hunt,
+    plan: &Plan,
     turned: &Turned,
 ) -> Result<Option<Duration>> {
-    if hunt.looks_ahead && turned.claimed.is_empty() {
+    if plan.claim.is_some_and(|hunt| hunt.looks_ahead) && turned.claimed.is_empty() {
         ground.store.next_due(conn, &ground.queue, &ground.kinds).await
     } else {
         Ok(None)

@@ -124,11 +124,16 @@ impl EnqueueOptions {
 
     /// The job as the store takes it.
     pub(crate) fn new_job<'a, J: Job>(&self, job: &J, keys: &'a Keys) -> Result<NewJob<'a>> {
+        Ok(NewJob { payload: Cow::Owned(payload(job)?), ..self.template::<J>(keys)? })
+    }
+
+    /// All of a job but what it says.
+    pub(crate) fn template<'a, J: Job>(&self, keys: &'a Keys) -> Result<NewJob<'a>> {
         let period = self.unique.as_ref().and_then(|(_, period)| *period);
         Ok(NewJob {
             queue: &keys.queue,
             kind: &keys.kind,
-            payload: Cow::Owned(payload(job)?),
+            payload: Cow::Borrowed(""),
             priority: self.checked_priority()?,
             max_attempts: self.checked_max_attempts::<J>()?,
             due: checked_due(self.due, "delay", "run_at")?,

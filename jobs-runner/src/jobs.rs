@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tracing::instrument;
 
 use crate::job::Keys;
+use crate::wake::Wake;
 use crate::{
-    Cancelled, EnqueueOptions, Enqueued, Filter, Job, JobId, JobRecord, Kind, Page, PageRequest, Queue, Result, Store,
+    Cancelled, EnqueueOptions, Enqueued, Filter, Job, JobId, JobRecord, Kind, Page, PageRequest, Queue, Result, Source,
+    Store,
 };
 
 /// Work to do later.
@@ -17,7 +18,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Jobs<S> {
     pub(crate) store: S,
-    pub(crate) wake: Arc<watch::Sender<()>>,
+    pub(crate) wake: Arc<Wake>,
 }
 
 impl<S: Store> Jobs<S> {
@@ -145,7 +146,22 @@ impl<S: Store> Jobs<S> {
     ///
     /// Call it after the commit; without it, and for all other runners, a job waits for the next poll.
     pub fn wake(&self) {
-        self.wake.send_replace(());
+        self.wake.called.send_replace(());
+    }
+
+    /// Calls [`wake`](Self::wake), and on PostgreSQL also the runners of other processes that [`listen`](crate::Runner::listen).
+    ///
+    /// Call it after the commit: it returns at once and sends a `NOTIFY` from a task of its own, on a connection of its own, and
+    /// at most one in 10 milliseconds. Should that fail, or the process end before, a job waits for the next poll.
+    ///
+    /// Do not send it inside the transaction instead: whoever has called `pg_notify` takes, at the commit, a lock that is one for
+    /// the whole server and holds it until the commit is on disk, so that all such commits stand in one line.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn notify<P: Source<Connection = S::Connection>>(&self, source: &P) {
+        self.wake();
+        self.wake.notify(source);
     }
 
     /// Reads one job, finished or not.

@@ -1,5 +1,9 @@
 //! The backend in memory: the executable specification, and the one for unit tests.
 
+mod cron;
+mod leader;
+mod operate;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +16,9 @@ use crate::handler::storable;
 use crate::record::AttemptError;
 use crate::store::{CRASH, MAX_DURATION, MAX_ERRORS, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Filter, JobId, JobRecord, Kind, NewJob,
-    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, Unique,
-    WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, CronRecord, DeadReason, Due, Enqueued, Filter, Finding, JobId,
+    JobRecord, Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement,
+    Signal, Source, State, Stats, Store, Timetable, Token, Turned, Unique, WorkerId, WorkerRecord,
 };
 
 /// Keeps jobs in memory.
@@ -53,9 +57,13 @@ struct Rows {
     last_id: i64,
     /// Until when each worker's lease lasts.
     workers: HashMap<WorkerId, DateTime<Utc>>,
+    /// Since when each worker beats.
+    started: HashMap<WorkerId, DateTime<Utc>>,
     /// Which job stands for a unique key, and until when; `None`: until it is finished.
     unique: HashMap<String, (JobId, Option<DateTime<Utc>>)>,
     paused: HashSet<Queue>,
+    crons: BTreeMap<Name, CronRecord>,
+    leaders: BTreeMap<Name, leader::Leader>,
 }
 
 #[derive(Clone, Debug)]
@@ -106,7 +114,11 @@ impl Store for Memory {
     }
 
     async fn beat(&self, conn: &mut Connection, worker: WorkerId, lease: Duration) -> Result<()> {
-        conn.write(|rows, now| rows.workers.insert(worker, now + delta(lease))).await;
+        conn.write(|rows, now| {
+            rows.workers.insert(worker, now + delta(lease));
+            rows.started.entry(worker).or_insert(now);
+        })
+        .await;
         Ok(())
     }
 
@@ -208,15 +220,7 @@ impl Store for Memory {
     }
 
     async fn delete(&self, conn: &mut Connection, id: JobId) -> Result<bool> {
-        conn.write(|rows, _| match rows.jobs.get(&id) {
-            Some(row) if row.job.state != State::Running => {
-                let is_there = |(job, until): &mut (JobId, Option<DateTime<Utc>>)| *job != id || until.is_some();
-                rows.unique.retain(|_, holder| is_there(holder));
-                Ok(rows.jobs.remove(&id).is_some())
-            }
-            _ => Ok(false),
-        })
-        .await
+        conn.write(|rows, _| Ok(rows.delete(id))).await
     }
 
     async fn pause(&self, conn: &mut Connection, queue: &Queue) -> Result<()> {
@@ -249,6 +253,70 @@ impl Store for Memory {
                 .cloned()
                 .collect())
         })
+    }
+
+    async fn post(&self, conn: &mut Connection, entries: &[CronEntry<'_>]) -> Result<()> {
+        cron::post(conn, entries).await
+    }
+
+    async fn timetable(&self, conn: &mut Connection) -> Result<Timetable> {
+        cron::timetable(conn)
+    }
+
+    async fn settle(&self, conn: &mut Connection, settlements: &[Settlement<'_>]) -> Result<Vec<bool>> {
+        cron::settle(conn, settlements).await
+    }
+
+    async fn withdraw(&self, conn: &mut Connection, name: &Name) -> Result<bool> {
+        cron::withdraw(conn, name).await
+    }
+
+    async fn take(&self, conn: &mut Connection, name: &Name, token: Token, lease: Duration) -> Result<Option<Lead>> {
+        leader::take(conn, name, token, lease).await
+    }
+
+    async fn renew(&self, conn: &mut Connection, name: &Name, token: Token, lease: Duration) -> Result<Option<Lead>> {
+        leader::renew(conn, name, token, lease).await
+    }
+
+    async fn leads(&self, conn: &mut Connection, name: &Name, token: Token) -> Result<bool> {
+        leader::leads(conn, name, token)
+    }
+
+    async fn ran(&self, conn: &mut Connection, name: &Name, token: Token, began_at: DateTime<Utc>) -> Result<bool> {
+        leader::ran(conn, name, token, began_at).await
+    }
+
+    async fn resign(&self, conn: &mut Connection, name: &Name, token: Token) -> Result<()> {
+        leader::resign(conn, name, token).await
+    }
+
+    async fn discard(&self, conn: &mut Connection, id: JobId, why: &str) -> Result<bool> {
+        operate::discard(conn, id, why).await
+    }
+
+    async fn cancel_many(&self, conn: &mut Connection, filter: &Filter, limit: u32) -> Result<u64> {
+        operate::cancel_many(conn, filter, limit).await
+    }
+
+    async fn delete_many(&self, conn: &mut Connection, filter: &Filter, limit: u32) -> Result<u64> {
+        operate::delete_many(conn, filter, limit).await
+    }
+
+    async fn prune(&self, conn: &mut Connection, state: State, older_than: Duration, limit: u32) -> Result<u64> {
+        operate::prune(conn, state, older_than, limit).await
+    }
+
+    async fn stats(&self, conn: &mut Connection, bound: u32) -> Result<Stats> {
+        Ok(operate::stats(conn, bound))
+    }
+
+    async fn workers(&self, conn: &mut Connection) -> Result<Vec<WorkerRecord>> {
+        Ok(operate::workers(conn))
+    }
+
+    async fn doctor(&self, _: &mut Connection) -> Result<Vec<Finding>> {
+        Ok(operate::doctor())
     }
 }
 

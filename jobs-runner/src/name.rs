@@ -89,6 +89,10 @@ name!(
     /// Where a job waits: runners serve queues by name.
     Queue, "queue"
 );
+name!(
+    /// What a cron entry or a periodic loop is called.
+    Name, "name"
+);
 
 const fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();

@@ -1,21 +1,35 @@
 //! The PostgreSQL backend.
 
+mod cron;
+mod leader;
+mod operate;
+mod pooled;
+mod wake;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Row, SqlStr};
+use sqlx::{Connection, PgConnection, PgPool, Row, SqlStr};
 
 use crate::handler::storable;
 use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord, Kind, NewJob,
-    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Durability, Enqueued, Error, Filter, Finding,
+    JobId, JobRecord, Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement,
+    Signal, Source, State, Stats, Store, Timetable, Token, Turned, WorkerId, WorkerRecord,
 };
+
+pub use pooled::Pooled;
+
+/// A statement that takes longer has a bad plan, or the time to make another one.
+const SLOW: Duration = Duration::from_millis(30);
+/// What each job may add to that.
+const SLOW_JOB: Duration = Duration::from_micros(100);
 
 /// Keeps jobs in PostgreSQL 15 or later.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,11 +37,11 @@ pub struct Postgres;
 
 /// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator = Migrator::with_migrations(vec![migration(
-        1,
-        "initial",
-        include_str!("../migrations/postgres/0001_initial.sql"),
-    )]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
+        migration(2, "schedule", include_str!("../migrations/postgres/0002_schedule.sql")),
+        migration(4, "operate", include_str!("../migrations/postgres/0004_operate.sql")),
+    ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
 });
@@ -76,6 +90,7 @@ impl Store for Postgres {
             columns.push(report);
         }
         let kinds: Vec<&str> = request.map_or(&[][..], |request| request.kinds).iter().map(Kind::as_str).collect();
+        let started = Instant::now();
         let rows = sqlx::query(include_str!("postgres/turn.sql"))
             .bind(columns.ids)
             .bind(columns.tokens)
@@ -89,8 +104,9 @@ impl Store for Postgres {
             .bind(request.map_or(0, |request| request.token.as_i64()))
             .bind(request.and_then(|request| request.since).unwrap_or([DateTime::UNIX_EPOCH; 10]).to_vec())
             .bind(request.map_or(0, |request| request.worker.as_i64()))
-            .fetch_all(conn)
+            .fetch_all(&mut *conn)
             .await?;
+        replan_if_slow(conn, started.elapsed(), reports.len() + rows.len()).await;
         let (mut states, mut jobs) = (HashMap::new(), Vec::new());
         for row in &rows {
             match (row.try_get::<Option<&str>, _>(1)?, request) {
@@ -153,6 +169,7 @@ impl Store for Postgres {
 
     async fn watch(&self, conn: &mut PgConnection, claims: &[Claim]) -> Result<Vec<Signal>> {
         let ids: Vec<i64> = claims.iter().map(|claim| claim.id.as_i64()).collect();
+        let started = Instant::now();
         let rows: Vec<(i64, i64, bool)> = sqlx::query_as(
             r#"
             SELECT id, token, is_cancelled
@@ -161,8 +178,9 @@ impl Store for Postgres {
             "#,
         )
         .bind(ids)
-        .fetch_all(conn)
+        .fetch_all(&mut *conn)
         .await?;
+        replan_if_slow(conn, started.elapsed(), claims.len()).await;
         Ok(signals(claims, rows))
     }
 
@@ -198,7 +216,7 @@ impl Store for Postgres {
     }
 
     async fn expire(&self, conn: &mut PgConnection, limit: u32) -> Result<u32> {
-        Ok(leave(conn, None, limit).await?.len().try_into().unwrap_or(limit))
+        Ok(leave(conn, "expired", &Filter::default(), limit, None).await?.len().try_into().unwrap_or(limit))
     }
 
     async fn progress(&self, conn: &mut PgConnection, claim: Claim, progress: &str) -> Result<bool> {
@@ -218,7 +236,7 @@ impl Store for Postgres {
     }
 
     async fn cancel(&self, conn: &mut PgConnection, id: JobId) -> Result<Cancelled> {
-        let states = leave(conn, Some(id), 1).await?;
+        let states = leave(conn, "cancelled", &Filter::default().id(id), 1, None).await?;
         Ok(match states.first().map(String::as_str) {
             None => Cancelled::NotFound,
             Some("running") => Cancelled::Requested,
@@ -233,6 +251,8 @@ impl Store for Postgres {
             .bind(filter.kind.as_ref().map(Kind::as_str))
             .bind(filter.state.map(State::as_str))
             .bind(i64::from(limit))
+            .bind(filter.after)
+            .bind(filter.before)
             .fetch_one(conn)
             .await?;
         Ok(count.unsigned_abs())
@@ -307,35 +327,120 @@ impl Store for Postgres {
         before: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<JobRecord>> {
-        sqlx::query(
-            r#"
-            SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-                progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
-            FROM jobs_queue_record
-            WHERE id < $1 AND ($2::bigint IS NULL OR id = $2) AND ($3::text IS NULL OR queue = $3)
-                AND ($4::text IS NULL OR kind = $4) AND ($5::text IS NULL OR state = $5)
-            ORDER BY id DESC
-            LIMIT $6
-            "#,
-        )
-        .bind(before.map_or(i64::MAX, JobId::as_i64))
-        .bind(filter.id.map(JobId::as_i64))
-        .bind(filter.queue.as_ref().map(Queue::as_str))
-        .bind(filter.kind.as_ref().map(Kind::as_str))
-        .bind(filter.state.map(State::as_str))
-        .bind(i64::from(limit))
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(record)
-        .collect()
+        sqlx::query(include_str!("postgres/list.sql"))
+            .bind(before.map_or(i64::MAX, |before| before.as_i64().saturating_sub(1)))
+            .bind(filter.id.map(JobId::as_i64))
+            .bind(filter.queue.as_ref().map(Queue::as_str))
+            .bind(filter.kind.as_ref().map(Kind::as_str))
+            .bind(filter.state.map(State::as_str))
+            .bind(filter.after)
+            .bind(filter.before)
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?
+            .iter()
+            .map(record)
+            .collect()
+    }
+
+    async fn discard(&self, conn: &mut PgConnection, id: JobId, why: &str) -> Result<bool> {
+        operate::discard(conn, id, why).await
+    }
+
+    async fn cancel_many(&self, conn: &mut PgConnection, filter: &Filter, limit: u32) -> Result<u64> {
+        operate::cancel_many(conn, filter, limit).await
+    }
+
+    async fn delete_many(&self, conn: &mut PgConnection, filter: &Filter, limit: u32) -> Result<u64> {
+        operate::delete_many(conn, filter, limit).await
+    }
+
+    async fn prune(&self, conn: &mut PgConnection, state: State, older_than: Duration, limit: u32) -> Result<u64> {
+        operate::prune(conn, state, older_than, limit).await
+    }
+
+    async fn stats(&self, conn: &mut PgConnection, bound: u32) -> Result<Stats> {
+        operate::stats(conn, bound).await
+    }
+
+    async fn workers(&self, conn: &mut PgConnection) -> Result<Vec<WorkerRecord>> {
+        operate::workers(conn).await
+    }
+
+    async fn doctor(&self, conn: &mut PgConnection) -> Result<Vec<Finding>> {
+        operate::doctor(conn).await
+    }
+
+    async fn post(&self, conn: &mut PgConnection, entries: &[CronEntry<'_>]) -> Result<()> {
+        cron::post(conn, entries).await
+    }
+
+    async fn timetable(&self, conn: &mut PgConnection) -> Result<Timetable> {
+        cron::timetable(conn).await
+    }
+
+    async fn settle(&self, conn: &mut PgConnection, settlements: &[Settlement<'_>]) -> Result<Vec<bool>> {
+        cron::settle(conn, settlements).await
+    }
+
+    async fn withdraw(&self, conn: &mut PgConnection, name: &Name) -> Result<bool> {
+        cron::withdraw(conn, name).await
+    }
+
+    async fn take(&self, conn: &mut PgConnection, name: &Name, token: Token, lease: Duration) -> Result<Option<Lead>> {
+        leader::take(conn, name, token, lease).await
+    }
+
+    async fn renew(&self, conn: &mut PgConnection, name: &Name, token: Token, lease: Duration) -> Result<Option<Lead>> {
+        leader::renew(conn, name, token, lease).await
+    }
+
+    async fn leads(&self, conn: &mut PgConnection, name: &Name, token: Token) -> Result<bool> {
+        leader::leads(conn, name, token).await
+    }
+
+    async fn ran(&self, conn: &mut PgConnection, name: &Name, token: Token, began_at: DateTime<Utc>) -> Result<bool> {
+        leader::ran(conn, name, token, began_at).await
+    }
+
+    async fn resign(&self, conn: &mut PgConnection, name: &Name, token: Token) -> Result<()> {
+        leader::resign(conn, name, token).await
     }
 }
 
-/// Cancels one job, or those that have expired.
-async fn leave(conn: &mut PgConnection, id: Option<JobId>, limit: u32) -> Result<Vec<String>> {
-    let query = sqlx::query_scalar(include_str!("postgres/leave.sql"));
-    Ok(query.bind(id.map(JobId::as_i64)).bind(i64::from(limit)).fetch_all(conn).await?)
+/// Forgets the plans of this connection if a statement took longer than it should.
+///
+/// A plan that was made for a small table and kept reads all of it; when the table has grown since, that goes on until
+/// somebody analyses it.
+async fn replan_if_slow(conn: &mut PgConnection, took: Duration, jobs: usize) {
+    let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+    if took > SLOW.saturating_add(SLOW_JOB.saturating_mul(jobs)) {
+        // The answer is here: a connection that breaks now says so when it is used again.
+        let _ = conn.clear_cached_statements().await;
+    }
+}
+
+/// Ends waiting jobs as `cancelled`, `discarded` or `expired`, and says what they are then.
+async fn leave(
+    conn: &mut PgConnection,
+    verb: &str,
+    filter: &Filter,
+    limit: u32,
+    error: Option<&str>,
+) -> Result<Vec<String>> {
+    let states = sqlx::query_scalar(include_str!("postgres/leave.sql"))
+        .bind(filter.id.map(JobId::as_i64))
+        .bind(verb)
+        .bind(i64::from(limit))
+        .bind(filter.queue.as_ref().map(Queue::as_str))
+        .bind(filter.kind.as_ref().map(Kind::as_str))
+        .bind(filter.state.map(State::as_str))
+        .bind(filter.after)
+        .bind(filter.before)
+        .bind(error)
+        .fetch_all(conn)
+        .await?;
+    Ok(states)
 }
 
 /// New jobs by column, as `unnest` takes them.
@@ -494,5 +599,24 @@ impl Source for PgPool {
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {
         Ok(tx.commit().await?)
+    }
+
+    async fn begin_turn(&self, durability: Durability) -> Result<Option<Self::Transaction>> {
+        Ok(match durability {
+            // One statement, and one round trip less than a transaction of several.
+            Durability::Durable => None,
+            // The disk takes longer than the round trips.
+            Durability::Volatile => {
+                Some(self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off").await?)
+            }
+        })
+    }
+
+    async fn notify(&self) -> Result<()> {
+        wake::notify(&mut *sqlx::Pool::acquire(self).await?).await
+    }
+
+    async fn listen(&self, heard: impl Fn() + Send + Sync) -> Result<()> {
+        wake::listen(self, heard).await
     }
 }

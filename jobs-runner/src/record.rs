@@ -105,7 +105,7 @@ text_enum!(
     DeadReason, "reason", {
         /// Its last attempt failed.
         Exhausted = "exhausted",
-        /// Its handler said that no further attempt can succeed.
+        /// Its handler said that no further attempt can succeed, or somebody discarded it.
         Fatal = "fatal",
         /// Its last attempt took the worker with it.
         Crashed = "crashed",
@@ -202,6 +202,8 @@ pub struct Filter {
     pub(crate) queue: Option<Queue>,
     pub(crate) kind: Option<Kind>,
     pub(crate) state: Option<State>,
+    pub(crate) after: Option<DateTime<Utc>>,
+    pub(crate) before: Option<DateTime<Utc>>,
 }
 
 impl Filter {
@@ -229,12 +231,26 @@ impl Filter {
         Self { state: Some(state), ..self }
     }
 
+    /// Only those enqueued at this moment or later.
+    #[must_use]
+    pub fn created_after(self, at: DateTime<Utc>) -> Self {
+        Self { after: Some(at), ..self }
+    }
+
+    /// Only those enqueued before this moment.
+    #[must_use]
+    pub fn created_before(self, at: DateTime<Utc>) -> Self {
+        Self { before: Some(at), ..self }
+    }
+
     /// Whether the job is meant.
     pub(crate) fn is_met_by(&self, job: &JobRecord) -> bool {
         self.id.is_none_or(|id| job.id == id)
             && self.queue.as_ref().is_none_or(|queue| job.queue == *queue)
             && self.kind.as_ref().is_none_or(|kind| job.kind == *kind)
             && self.state.is_none_or(|state| job.state == state)
+            && self.after.is_none_or(|after| job.created_at >= after)
+            && self.before.is_none_or(|before| job.created_at < before)
     }
 }
 

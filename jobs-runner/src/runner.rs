@@ -1,6 +1,7 @@
 //! The runner: which queues and kinds a process serves, and how.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::future::pending;
 use std::ops::AddAssign;
 use std::panic::resume_unwind;
@@ -12,13 +13,24 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
+#[cfg(feature = "cron")]
+use crate::Cron;
+#[cfg(feature = "cron")]
+use crate::cron::Ticker;
 use crate::handler::{Failed, Verdict};
+use crate::operate::forget;
+use crate::periodic::{Leader, Periodic};
 use crate::store::MAX_DURATION;
 use crate::worker::Worker;
-use crate::{Backoff, Cancellation, Context, Error, Failure, Handler, Jobs, Kind, Queue, Result, Source, Store};
+use crate::{
+    Backoff, Batch, Cancellation, Context, Error, Failure, Handler, Jobs, Kind, Name, Queue, Result, Retention, Source,
+    Store,
+};
 
 /// How many jobs of a queue run at once where nothing else was said.
 const CONCURRENCY: u32 = 10;
+/// How long to wait after nothing could be heard, before it is tried again; twice as long after every try, up to the second.
+const DEAF_TIME: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
 
 /// Claims jobs and runs their handlers.
 ///
@@ -32,6 +44,10 @@ pub struct Runner<S, P, T = ()> {
     pub(crate) settings: Settings,
     handled: BTreeSet<Queue>,
     queues: BTreeMap<Queue, u32>,
+    #[cfg(feature = "cron")]
+    crons: Vec<Arc<Cron>>,
+    periodic: Vec<Arc<Periodic<S, T>>>,
+    listens: bool,
     misuse: Option<Misuse>,
 }
 
@@ -87,6 +103,7 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) grace: Duration,
     pub(crate) backoff: Backoff,
+    pub(crate) retention: Option<Retention>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +120,7 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             lease: Duration::from_secs(15),
             grace: Duration::from_secs(30),
             backoff: Backoff::default(),
+            retention: None,
         };
         Self {
             jobs,
@@ -112,6 +130,10 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
             settings,
             handled: BTreeSet::new(),
             queues: BTreeMap::new(),
+            #[cfg(feature = "cron")]
+            crons: Vec::new(),
+            periodic: Vec::new(),
+            listens: false,
             misuse: None,
         }
     }
@@ -142,11 +164,64 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         self
     }
 
-    /// Looks for new work at least this often. Default: 1 second. [`Jobs::wake`] does not wait for it, nor does a freed slot
-    /// while there is more work than slots.
+    /// Enqueues a job at every tick of this entry, once among all runners that have an entry of this name.
+    #[cfg(feature = "cron")]
+    #[must_use]
+    pub fn cron(mut self, entry: Cron) -> Self {
+        if self.crons.iter().any(|known| known.name() == entry.name()) {
+            self.misuse = Some(Misuse { what: "cron entry", problem: "must have a name of its own" });
+        }
+        self.crons.push(Arc::new(entry));
+        self
+    }
+
+    /// Runs a batch every `interval`, in one runner among all that have a loop of this name: the first one at once, the next
+    /// when so long has passed since the last that succeeded began, in whatever process.
+    ///
+    /// Its leader renews the [`lease`](Self::lease); when it is lost the next one takes over after that, and at once when it stops.
+    /// A batch that fails or panics is tried again after the [`backoff`](Self::backoff), at the latest after the interval.
+    /// [`Batch::still_leads`] keeps one that has been overtaken from writing.
+    #[must_use]
+    pub fn every<F, B>(mut self, name: &str, interval: Duration, batch: F) -> Self
+    where
+        F: Fn(Batch<S, T>) -> B + Send + Sync + 'static,
+        B: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let batch = Arc::new(batch);
+        let run = move |cx| -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>> {
+            let batch = batch.clone();
+            Box::pin(async move { batch(cx).await.map_err(Failure::into_failed) })
+        };
+        match Name::new(name) {
+            Ok(name) if self.periodic.iter().any(|known| known.name == name) => {
+                self.misuse = Some(Misuse { what: "loop", problem: "must have a name of its own" });
+            }
+            Ok(_) if interval.as_millis() == 0 => {
+                self.misuse = Some(Misuse { what: "interval", problem: "must be at least 1 millisecond" });
+            }
+            Ok(name) => self.periodic.push(Arc::new(Periodic { name, interval, run: Box::new(run) })),
+            Err(_) => self.misuse = Some(Misuse { what: "loop", problem: "is not a valid name" }),
+        }
+        self
+    }
+
+    /// Looks for new work at least this often. Default: 1 second. Right after there was some it does so 64 times as often, and
+    /// half as often after every time there was none. [`Jobs::wake`] does not wait for it, nor does a freed slot while there is
+    /// more work than slots, nor a job that is known to become due.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.settings.poll_interval = interval.clamp(Duration::from_millis(1), MAX_DURATION);
+        self
+    }
+
+    /// Looks for new work also when another process may have committed some. It costs one connection outside of the pool.
+    ///
+    /// On PostgreSQL it listens for [`Jobs::notify`]. On SQLite, where a process need not say anything, it looks every 20
+    /// milliseconds whether the file has changed, and half as often while that is so. What goes wrong with it is repaired, and
+    /// polls go on meanwhile.
+    #[must_use]
+    pub fn listen(mut self) -> Self {
+        self.listens = true;
         self
     }
 
@@ -171,6 +246,13 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         self
     }
 
+    /// Forgets finished jobs that are older than this, every minute while it runs. Default: they are kept for ever.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.settings.retention = Some(retention);
+        self
+    }
+
     /// Runs jobs until the shutdown completes, then stops gracefully and says what was done.
     ///
     /// From the shutdown on nothing is claimed and every handler's [`Context::cancelled`] returns; running work has the grace
@@ -187,12 +269,34 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         for (queue, concurrency) in self.served() {
             workers.spawn(Worker::new(self, queue, concurrency).run(stopping.clone()));
         }
+        #[cfg(feature = "cron")]
+        if let Some(ticker) = self.ticker() {
+            let ticker = ticker.run(stopping.clone());
+            workers.spawn(async {
+                ticker.await;
+                Tally::default()
+            });
+        }
+        for periodic in &self.periodic {
+            let leader = Leader::new(self, periodic.clone()).run(stopping.clone());
+            workers.spawn(async {
+                leader.await;
+                Tally::default()
+            });
+        }
+        let mut pruning = JoinSet::new();
+        if let Some(retention) = self.settings.retention {
+            // Ends with the set, in the middle of a transaction or not: that is rolled back.
+            pruning.spawn(forget(self.jobs.clone(), self.source.clone(), retention));
+        }
         let mut tally = Tally::default();
         tokio::select! {
             () = shutdown => {}
             // A worker ends before the shutdown only by a panic, which goes on here.
             Some(ended) = workers.join_next() => tally += finished(ended),
+            never = self.hear() => match never {},
         }
+        pruning.shutdown().await;
         stop.send_replace(Some(Instant::now() + self.settings.grace));
         while let Some(ended) = workers.join_next().await {
             tally += finished(ended);
@@ -200,13 +304,20 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         Ok(tally)
     }
 
-    /// Runs everything that is due, and what that makes due at once, then returns and says what was done.
+    /// Runs everything that is due, ticks and batches first, and what that makes due at once, then returns and says what was done.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the runner is misconfigured; [`Error::Backend`] if the database failed: running handlers are
     /// aborted then, and their jobs come back when their leases end.
     pub async fn drain(&self) -> Result<Tally> {
         self.check()?;
+        #[cfg(feature = "cron")]
+        if let Some(mut ticker) = self.ticker() {
+            ticker.pass().await?;
+        }
+        for periodic in &self.periodic {
+            Leader::new(self, periodic.clone()).drain().await?;
+        }
         let mut tally = Tally::default();
         loop {
             let before = tally.decided();
@@ -219,14 +330,47 @@ impl<S: Store + Clone, P: Source<Connection = S::Connection>, T: Send + Sync + '
         }
     }
 
+    /// Wakes the workers when there is something to hear.
+    async fn hear(&self) -> Infallible {
+        if !self.listens {
+            return pending().await;
+        }
+        let [mut pause, longest] = DEAF_TIME;
+        loop {
+            let started = Instant::now();
+            if let Err(error) = self.source.listen(|| self.jobs.wake()).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot hear other processes; trying again");
+            }
+            if started.elapsed() > longest {
+                [pause, _] = DEAF_TIME;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
     fn check(&self) -> Result<()> {
         match self.misuse {
             Some(Misuse { what, problem }) => Err(Error::Invalid { what, problem }),
-            None if self.registry.is_empty() => {
-                Err(Error::Invalid { what: "runner", problem: "must have at least one handler" })
-            }
+            None if self.is_idle() => Err(Error::Invalid { what: "runner", problem: "must have at least one handler" }),
             None => Ok(()),
         }
+    }
+
+    /// Whether there is nothing to do at all.
+    fn is_idle(&self) -> bool {
+        #[cfg(feature = "cron")]
+        if !self.crons.is_empty() {
+            return false;
+        }
+        self.registry.is_empty() && self.periodic.is_empty()
+    }
+
+    #[cfg(feature = "cron")]
+    pub(crate) fn ticker(&self) -> Option<Ticker<S, P>> {
+        let ticker = || Ticker::new(self.jobs.clone(), self.source.clone(), self.crons.clone(), self.settings);
+        (!self.crons.is_empty()).then(ticker)
     }
 
     fn served(&self) -> BTreeMap<Queue, u32> {

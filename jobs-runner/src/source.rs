@@ -1,5 +1,6 @@
 //! Where loops and laws get connections of their own.
 
+use std::future::{pending, ready};
 use std::ops::DerefMut;
 
 use crate::Result;
@@ -21,4 +22,31 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn begin_snapshot(&self) -> impl Future<Output = Result<Self::Transaction>> + Send;
     /// Commits.
     fn commit(&self, tx: Self::Transaction) -> impl Future<Output = Result<()>> + Send;
+
+    /// Begins a transaction for what a worker does between two beats, or none if that is better off on a bare connection. By
+    /// default there is none.
+    fn begin_turn(&self, durability: Durability) -> impl Future<Output = Result<Option<Self::Transaction>>> + Send {
+        let _ = durability;
+        ready(Ok(None))
+    }
+
+    /// Tells whoever listens, in any process, that jobs were committed. By default nobody can.
+    fn notify(&self) -> impl Future<Output = Result<()>> + Send {
+        ready(Ok(()))
+    }
+    /// Calls `heard` when it begins to hear, and whenever jobs may have been committed since; returns only if it can hear no more.
+    /// By default there is nothing to hear.
+    fn listen(&self, heard: impl Fn() + Send + Sync) -> impl Future<Output = Result<()>> + Send {
+        drop(heard);
+        pending()
+    }
+}
+
+/// What a commit must survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A crash of the database: outcomes of jobs.
+    Durable,
+    /// Nothing, not even that: claims, which nobody misses but who made them.
+    Volatile,
 }

@@ -1,5 +1,10 @@
 //! The SQLite backend.
 
+mod cron;
+mod leader;
+mod operate;
+mod wake;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -14,9 +19,9 @@ use crate::handler::storable;
 use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, DeadReason, Due, Enqueued, Error, Filter, JobId, JobRecord, Kind, NewJob,
-    Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Signal, Source, State, Store, Token, Turned, Unique,
-    WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Enqueued, Error, Filter, Finding, JobId,
+    JobRecord, Kind, Lead, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result, Settlement,
+    Signal, Source, State, Stats, Store, Timetable, Token, Turned, Unique, WorkerId, WorkerRecord,
 };
 
 /// Keeps jobs in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
@@ -25,8 +30,11 @@ pub struct Sqlite;
 
 /// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator =
-        Migrator::with_migrations(vec![migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+        migration(2, "schedule", include_str!("../migrations/sqlite/0002_schedule.sql")),
+        migration(4, "operate", include_str!("../migrations/sqlite/0004_operate.sql")),
+    ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
 });
@@ -235,6 +243,8 @@ impl Store for Sqlite {
         let queue = filter.queue.as_ref().map(Queue::as_str);
         let kind = filter.kind.as_ref().map(Kind::as_str);
         let state = filter.state.map(State::as_str);
+        let after = filter.after.map(|at| at.timestamp_micros());
+        let before = filter.before.map(|at| at.timestamp_micros());
         let mut tx = conn.begin().await?;
         let waiting = sqlx::query(
             r#"
@@ -246,6 +256,7 @@ impl Store for Sqlite {
                 WHERE state = 'failed' AND run_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)
                     AND ($1 IS NULL OR id = $1) AND ($2 IS NULL OR queue = $2) AND ($3 IS NULL OR kind = $3)
                     AND ($4 IS NULL OR state = $4)
+                    AND ($6 IS NULL OR created_at >= $6) AND ($7 IS NULL OR created_at < $7)
                 ORDER BY id
                 LIMIT $5
             )
@@ -256,6 +267,8 @@ impl Store for Sqlite {
         .bind(kind)
         .bind(state)
         .bind(i64::from(limit))
+        .bind(after)
+        .bind(before)
         .execute(&mut *tx)
         .await?;
         let revived: Vec<i64> = sqlx::query_scalar(
@@ -268,6 +281,7 @@ impl Store for Sqlite {
             FROM jobs_queue_history
             WHERE state <> 'succeeded' AND ($1 IS NULL OR id = $1) AND ($2 IS NULL OR queue = $2)
                 AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR state = $4)
+                AND ($6 IS NULL OR created_at >= $6) AND ($7 IS NULL OR created_at < $7)
             ORDER BY id
             LIMIT $5
             RETURNING id
@@ -278,6 +292,8 @@ impl Store for Sqlite {
         .bind(kind)
         .bind(state)
         .bind(i64::from(limit))
+        .bind(after)
+        .bind(before)
         .fetch_all(&mut *tx)
         .await?;
         sqlx::query("DELETE FROM jobs_queue_history WHERE id IN (SELECT value FROM json_each($1))")
@@ -342,28 +358,102 @@ impl Store for Sqlite {
         before: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<JobRecord>> {
-        sqlx::query(
-            r#"
-            SELECT id, queue, kind, payload, state, reason, priority, attempt, max_attempts, crashes, timeout, unique_key, order_key,
-                progress, last_error, errors, run_at, expires_at, created_at, attempted_at, finished_at
-            FROM jobs_queue_record
-            WHERE id < $1 AND ($2 IS NULL OR id = $2) AND ($3 IS NULL OR queue = $3) AND ($4 IS NULL OR kind = $4)
-                AND ($5 IS NULL OR state = $5)
-            ORDER BY id DESC
-            LIMIT $6
-            "#,
-        )
-        .bind(before.map_or(i64::MAX, JobId::as_i64))
-        .bind(filter.id.map(JobId::as_i64))
-        .bind(filter.queue.as_ref().map(Queue::as_str))
-        .bind(filter.kind.as_ref().map(Kind::as_str))
-        .bind(filter.state.map(State::as_str))
-        .bind(i64::from(limit))
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(record)
-        .collect()
+        sqlx::query(include_str!("sqlite/list.sql"))
+            .bind(before.map_or(i64::MAX, |before| before.as_i64().saturating_sub(1)))
+            .bind(filter.id.map(JobId::as_i64))
+            .bind(filter.queue.as_ref().map(Queue::as_str))
+            .bind(filter.kind.as_ref().map(Kind::as_str))
+            .bind(filter.state.map(State::as_str))
+            .bind(filter.after.map(|at| at.timestamp_micros()))
+            .bind(filter.before.map(|at| at.timestamp_micros()))
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?
+            .iter()
+            .map(record)
+            .collect()
+    }
+
+    async fn discard(&self, conn: &mut SqliteConnection, id: JobId, why: &str) -> Result<bool> {
+        operate::discard(conn, id, why).await
+    }
+
+    async fn cancel_many(&self, conn: &mut SqliteConnection, filter: &Filter, limit: u32) -> Result<u64> {
+        operate::cancel_many(conn, filter, limit).await
+    }
+
+    async fn delete_many(&self, conn: &mut SqliteConnection, filter: &Filter, limit: u32) -> Result<u64> {
+        operate::delete_many(conn, filter, limit).await
+    }
+
+    async fn prune(&self, conn: &mut SqliteConnection, state: State, older_than: Duration, limit: u32) -> Result<u64> {
+        operate::prune(conn, state, older_than, limit).await
+    }
+
+    async fn stats(&self, conn: &mut SqliteConnection, bound: u32) -> Result<Stats> {
+        operate::stats(conn, bound).await
+    }
+
+    async fn workers(&self, conn: &mut SqliteConnection) -> Result<Vec<WorkerRecord>> {
+        operate::workers(conn).await
+    }
+
+    async fn doctor(&self, conn: &mut SqliteConnection) -> Result<Vec<Finding>> {
+        operate::doctor(conn).await
+    }
+
+    async fn post(&self, conn: &mut SqliteConnection, entries: &[CronEntry<'_>]) -> Result<()> {
+        cron::post(conn, entries).await
+    }
+
+    async fn timetable(&self, conn: &mut SqliteConnection) -> Result<Timetable> {
+        cron::timetable(conn).await
+    }
+
+    async fn settle(&self, conn: &mut SqliteConnection, settlements: &[Settlement<'_>]) -> Result<Vec<bool>> {
+        cron::settle(conn, settlements).await
+    }
+
+    async fn withdraw(&self, conn: &mut SqliteConnection, name: &Name) -> Result<bool> {
+        cron::withdraw(conn, name).await
+    }
+
+    async fn take(
+        &self,
+        conn: &mut SqliteConnection,
+        name: &Name,
+        token: Token,
+        lease: Duration,
+    ) -> Result<Option<Lead>> {
+        leader::take(conn, name, token, lease).await
+    }
+
+    async fn renew(
+        &self,
+        conn: &mut SqliteConnection,
+        name: &Name,
+        token: Token,
+        lease: Duration,
+    ) -> Result<Option<Lead>> {
+        leader::renew(conn, name, token, lease).await
+    }
+
+    async fn leads(&self, conn: &mut SqliteConnection, name: &Name, token: Token) -> Result<bool> {
+        leader::leads(conn, name, token).await
+    }
+
+    async fn ran(
+        &self,
+        conn: &mut SqliteConnection,
+        name: &Name,
+        token: Token,
+        began_at: DateTime<Utc>,
+    ) -> Result<bool> {
+        leader::ran(conn, name, token, began_at).await
+    }
+
+    async fn resign(&self, conn: &mut SqliteConnection, name: &Name, token: Token) -> Result<()> {
+        leader::resign(conn, name, token).await
     }
 }
 
@@ -573,5 +663,9 @@ impl Source for SqlitePool {
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {
         Ok(tx.commit().await?)
+    }
+
+    async fn listen(&self, heard: impl Fn() + Send + Sync) -> Result<()> {
+        wake::listen(self, heard).await
     }
 }

@@ -9,7 +9,10 @@ use chrono::{DateTime, Utc};
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::Error;
-use crate::{DeadReason, Filter, JobId, JobRecord, Kind, Queue, Result, State};
+use crate::{
+    CronEntry, DeadReason, Filter, Finding, JobId, JobRecord, Kind, Lead, Name, Queue, Result, Settlement, State,
+    Stats, Timetable, WorkerRecord,
+};
 
 /// No lease, delay or backoff is longer: a hundred years.
 pub(crate) const MAX_DURATION: Duration = Duration::from_hours(100 * 365 * 24);
@@ -141,6 +144,100 @@ pub trait Store: Send + Sync + 'static {
         before: Option<JobId>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<JobRecord>>> + Send;
+
+    /// Enters cron entries of different names, settled up to now, or lets those that are known say something else.
+    fn post(&self, conn: &mut Self::Connection, entries: &[CronEntry<'_>]) -> impl Future<Output = Result<()>> + Send;
+
+    /// Reads all cron entries.
+    fn timetable(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Timetable>> + Send;
+
+    /// Moves cron entries of different names on, or back, and says which: those that say what the caller believes, and are
+    /// settled as far as it believes. Of two callers that move one on from the same moment one succeeds.
+    fn settle(
+        &self,
+        conn: &mut Self::Connection,
+        settlements: &[Settlement<'_>],
+    ) -> impl Future<Output = Result<Vec<bool>>> + Send;
+
+    /// Removes a cron entry, and says whether there was one.
+    fn withdraw(&self, conn: &mut Self::Connection, name: &Name) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Takes the lead of a loop for `lease` under a fresh token, if nobody has it or its lease has ended, and no transaction
+    /// relies on [`leads`](Self::leads).
+    fn take(
+        &self,
+        conn: &mut Self::Connection,
+        name: &Name,
+        token: Token,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Option<Lead>>> + Send;
+
+    /// Keeps the lead for `lease` from now, if nobody else has taken it.
+    fn renew(
+        &self,
+        conn: &mut Self::Connection,
+        name: &Name,
+        token: Token,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Option<Lead>>> + Send;
+
+    /// Says whether nobody else has taken the lead. In a transaction that may write it stays so until that ends.
+    fn leads(
+        &self,
+        conn: &mut Self::Connection,
+        name: &Name,
+        token: Token,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Notes that a batch which began at this moment is finished, if nobody else has taken the lead, and says so.
+    fn ran(
+        &self,
+        conn: &mut Self::Connection,
+        name: &Name,
+        token: Token,
+        began_at: DateTime<Utc>,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Gives the lead up, so that anybody may take it at once.
+    fn resign(&self, conn: &mut Self::Connection, name: &Name, token: Token)
+    -> impl Future<Output = Result<()>> + Send;
+
+    /// Gives a waiting job up: dead, reason `fatal`, with this as its error. Says whether there was one.
+    fn discard(&self, conn: &mut Self::Connection, id: JobId, why: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Cancels up to `limit` waiting jobs or asks the workers of running ones to, lower ids first, and says how many.
+    fn cancel_many(
+        &self,
+        conn: &mut Self::Connection,
+        filter: &Filter,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Removes up to `limit` waiting and up to `limit` finished jobs, lower ids first, and says how many.
+    fn delete_many(
+        &self,
+        conn: &mut Self::Connection,
+        filter: &Filter,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Removes up to `limit` jobs in this final state that were finished at least `older_than` ago, the oldest first.
+    fn prune(
+        &self,
+        conn: &mut Self::Connection,
+        state: State,
+        older_than: Duration,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Says how the queues are doing, and walks over no more than about `bound` jobs of each kind for it.
+    fn stats(&self, conn: &mut Self::Connection, bound: u32) -> impl Future<Output = Result<Stats>> + Send;
+
+    /// Lists up to a thousand workers, those that came last first.
+    fn workers(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Vec<WorkerRecord>>> + Send;
+
+    /// Measures what may be wrong with the database itself.
+    fn doctor(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Vec<Finding>>> + Send;
 }
 
 /// One job to store.

@@ -37,6 +37,10 @@ const LAST_TRIES: u32 = 3;
 const LAST_TRY_TIME: Duration = Duration::from_secs(2);
 /// The longest pause after the database failed.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// The pause after it was only busy: SQLite has one writer at a time.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+/// The first pause between polls after there was work is this part of the poll interval.
+const EAGER_PART: u32 = 64;
 
 pub(crate) struct Worker<S, P, T> {
     ground: Arc<Ground<S, P>>,
@@ -56,6 +60,8 @@ pub(crate) struct Worker<S, P, T> {
     /// Whether what was finished lets an ordered job run that nobody could claim before.
     frees_order: bool,
     poll_at: Instant,
+    /// From one poll to the next: short after there was work, twice as long after every time there was none.
+    poll_pause: Duration,
     beat_at: Instant,
     watch_at: Instant,
     orphans_at: Instant,
@@ -103,7 +109,7 @@ where
             registry: runner.registry.clone(),
             settings: runner.settings,
             slots: slots as usize,
-            wake: jobs.wake.subscribe(),
+            wake: jobs.wake.called.subscribe(),
             handlers: JoinSet::new(),
             running: HashMap::new(),
             backlog: VecDeque::new(),
@@ -113,6 +119,7 @@ where
             hunger: Hunger::new(now),
             frees_order: false,
             poll_at: now,
+            poll_pause: runner.settings.poll_interval,
             // The first turn rescues what a former process left behind.
             beat_at: now,
             watch_at: now,
@@ -152,7 +159,10 @@ where
                 self.retire().await;
                 return Ok(self.tally);
             }
-            self.rest().await?;
+            match self.rest().await {
+                Err(error) if error.is_retryable() => self.hold_off(&error),
+                rested => rested?,
+            }
         }
     }
 
@@ -171,7 +181,7 @@ where
             let now = Instant::now();
             if now >= self.poll_at && self.slots > 0 {
                 self.hunger.rouse();
-                self.poll_at = now.checked_add(self.settings.poll_interval).unwrap_or(now + crate::store::MAX_DURATION);
+                self.poll_at = now + self.poll_pause;
             }
             if now < self.resume_at || !self.has_lane() || !self.is_due(now) {
                 return;
@@ -305,12 +315,21 @@ where
         if let Some(hunt) = plan.claim {
             let full_at = self.hunger.landed(&hunt, &landing.turned.claimed, landing.took);
             let due_at = landing.next_due.and_then(|due| Instant::now().checked_add(due));
-            for at in [full_at, due_at].into_iter().flatten() {
+            let eager_at = self.pace(landing.turned.claimed.is_empty());
+            for at in [full_at, due_at, eager_at].into_iter().flatten() {
                 self.poll_at = self.poll_at.min(at);
             }
         }
         self.backlog.extend(landing.turned.claimed);
         Ok(())
+    }
+
+    /// Where there was work there is often more; says when to look for it.
+    fn pace(&mut self, found_nothing: bool) -> Option<Instant> {
+        let longest = self.settings.poll_interval;
+        let shortest = (longest / EAGER_PART).max(Duration::from_millis(1)).min(longest);
+        self.poll_pause = if found_nothing { (self.poll_pause * 2).min(longest) } else { shortest };
+        (!found_nothing).then(|| Instant::now() + shortest)
     }
 
     /// Only what was committed is believed: after an error everything is to be done again. A report that had arrived is answered
@@ -410,8 +429,9 @@ where
     /// Says goodbye: nobody needs to look for what this worker held.
     async fn retire(&self) {
         let goodbye = async {
-            let mut conn = self.ground.source.acquire().await?;
-            self.ground.store.retire(&mut conn, self.ground.worker).await
+            let mut tx = self.ground.source.begin().await?;
+            self.ground.store.retire(&mut tx, self.ground.worker).await?;
+            self.ground.source.commit(tx).await
         };
         // Unsaid, it is found out when the lease has ended.
         let _ = timeout(LAST_TRY_TIME, goodbye).await;
@@ -577,9 +597,15 @@ where
     }
 
     fn hold_off(&mut self, error: &Error) {
-        tracing::warn!(queue = %self.ground.queue, error = error as &dyn std::error::Error, "the job store failed; trying again");
-        let now = Instant::now();
-        self.resume_at = now + self.settings.poll_interval.min(MAX_PAUSE);
+        let (queue, now) = (&self.ground.queue, Instant::now());
+        let pause = self.settings.poll_interval.min(MAX_PAUSE);
+        if error.is_retryable() {
+            tracing::debug!(%queue, error = error as &dyn std::error::Error, "the job store is busy; trying again");
+            self.resume_at = now + pause.min(BUSY_PAUSE);
+        } else {
+            tracing::warn!(%queue, error = error as &dyn std::error::Error, "the job store failed; trying again");
+            self.resume_at = now + pause;
+        }
         self.rescue_by = Some(now);
     }
 }
@@ -595,7 +621,7 @@ impl Running {
 }
 
 /// Waits for the runner to say until when work may go on.
-async fn deadline(stopping: &mut watch::Receiver<Option<Instant>>) -> Instant {
+pub(crate) async fn deadline(stopping: &mut watch::Receiver<Option<Instant>>) -> Instant {
     let told = stopping.wait_for(Option::is_some).await.ok().and_then(|deadline| *deadline);
     // Nobody can say it any more: the runner was dropped.
     told.unwrap_or_else(Instant::now)

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use stoa_jobs_runner::{
-    Claim, ClaimRequest, DeadReason, Due, Filter, JobId, JobRecord, Kind, Memory, NewJob, Orphans, Outcome, Postgres,
-    Queue, Report, Signal, Source, Sqlite, State, Store, Token, Unique, WorkerId, memory,
+    Claim, ClaimRequest, CronEntry, DeadReason, Due, Filter, JobId, JobRecord, Kind, Memory, Name, NewJob, Orphans,
+    Outcome, Postgres, Queue, Report, Settlement, Signal, Source, Sqlite, State, Store, Token, Unique, WorkerId,
+    memory,
 };
 
 static QUEUES: [Queue; 2] = [Queue::from_static("default"), Queue::from_static("mail")];
 static KINDS: [Kind; 3] = [Kind::from_static("a"), Kind::from_static("b"), Kind::from_static("c")];
 const STATES: [State; 6] =
     [State::Pending, State::Running, State::Failed, State::Succeeded, State::Dead, State::Cancelled];
+static NAMES: [Name; 3] = [Name::from_static("feed"), Name::from_static("digest"), Name::from_static("feed-2")];
 const KEYS: [&str; 3] = ["one", "two", "three"];
 
 /// Clocks differ between backends: every duration is nothing, or longer than the test.
@@ -72,12 +75,31 @@ enum Operation {
         queue: Option<usize>,
         state: Option<usize>,
     },
+    Discard {
+        job: prop::sample::Index,
+    },
+    CancelMany {
+        queue: Option<usize>,
+        state: Option<usize>,
+        limit: u32,
+    },
+    DeleteMany {
+        queue: Option<usize>,
+        state: Option<usize>,
+        limit: u32,
+    },
+    Prune {
+        state: usize,
+        older_than: Time,
+    },
+    Stats,
     Pause {
         queue: usize,
     },
     Resume {
         queue: usize,
     },
+    Clock(Clock),
     Find {
         job: prop::sample::Index,
     },
@@ -86,6 +108,45 @@ enum Operation {
         state: Option<usize>,
         before: Option<prop::sample::Index>,
         limit: u32,
+    },
+}
+
+/// What concerns the timetable, and who leads.
+#[derive(Clone, Debug)]
+enum Clock {
+    Post {
+        entries: [Option<usize>; 3],
+    },
+    /// From where the entry stands, or from another moment.
+    Settle {
+        says: [usize; 3],
+        is_current: [bool; 3],
+        fires: bool,
+    },
+    Withdraw {
+        name: usize,
+    },
+    Take {
+        name: usize,
+        who: usize,
+        lease: Time,
+    },
+    Renew {
+        name: usize,
+        who: usize,
+        lease: Time,
+    },
+    Leads {
+        name: usize,
+        who: usize,
+    },
+    Ran {
+        name: usize,
+        who: usize,
+    },
+    Resign {
+        name: usize,
+        who: usize,
     },
 }
 
@@ -169,12 +230,45 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => index.clone().prop_map(|job| Operation::Delete { job }),
         1 => (prop::option::of(queue.clone()), prop::option::of(0..STATES.len()))
             .prop_map(|(queue, state)| Operation::Retry { queue, state }),
+        1 => index.clone().prop_map(|job| Operation::Discard { job }),
+        1 => (prop::option::of(queue.clone()), prop::option::of(0..STATES.len()), 0..4_u32)
+            .prop_map(|(queue, state, limit)| Operation::CancelMany { queue, state, limit }),
+        1 => (prop::option::of(queue.clone()), prop::option::of(0..STATES.len()), 0..4_u32)
+            .prop_map(|(queue, state, limit)| Operation::DeleteMany { queue, state, limit }),
+        1 => (0..STATES.len(), time()).prop_map(|(state, older_than)| Operation::Prune { state, older_than }),
+        1 => Just(Operation::Stats),
         1 => queue.clone().prop_map(|queue| Operation::Pause { queue }),
         2 => queue.clone().prop_map(|queue| Operation::Resume { queue }),
+        10 => clock().prop_map(Operation::Clock),
         1 => index.clone().prop_map(|job| Operation::Find { job }),
         1 => (prop::option::of(queue), prop::option::of(0..STATES.len()), prop::option::of(index), 0..6_u32)
             .prop_map(|(queue, state, before, limit)| Operation::List { queue, state, before, limit }),
     ]
+}
+
+fn clock() -> impl Strategy<Value = Clock> {
+    prop_oneof![
+        1 => prop::array::uniform3(prop::option::of(0..2_usize)).prop_map(|entries| Clock::Post { entries }),
+        2 => (prop::array::uniform3(0..2_usize), prop::array::uniform3(any::<bool>()), any::<bool>())
+            .prop_map(|(says, is_current, fires)| Clock::Settle { says, is_current, fires }),
+        1 => (0..3_usize).prop_map(|name| Clock::Withdraw { name }),
+        2 => (0..3_usize, 0..3_usize, time()).prop_map(|(name, who, lease)| Clock::Take { name, who, lease }),
+        1 => (0..3_usize, 0..3_usize, time()).prop_map(|(name, who, lease)| Clock::Renew { name, who, lease }),
+        1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Clock::Leads { name, who }),
+        1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Clock::Ran { name, who }),
+        1 => (0..3_usize, 0..3_usize).prop_map(|(name, who)| Clock::Resign { name, who }),
+    ]
+}
+
+fn filter(queue: Option<usize>, state: Option<usize>) -> Filter {
+    let mut filter = Filter::default();
+    if let Some(queue) = queue {
+        filter = filter.queue(QUEUES[queue].clone());
+    }
+    if let Some(state) = state {
+        filter = filter.state(STATES[state]);
+    }
+    filter
 }
 
 /// What the operations have brought about so far, in one backend.
@@ -182,6 +276,22 @@ fn operation() -> impl Strategy<Value = Operation> {
 struct History {
     jobs: Vec<JobId>,
     claims: Vec<Claim>,
+}
+
+/// What an entry may say.
+fn entry(name: usize, says: usize) -> CronEntry<'static> {
+    let (expression, zone) = [("0 3 * * *", "UTC"), ("* * * * *", "Europe/Berlin")][says];
+    CronEntry { name: &NAMES[name], expression, zone }
+}
+
+/// A moment that is the same in every backend.
+fn moment(number: usize) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::seconds(i64::try_from(number).unwrap())
+}
+
+/// The token of one of three leaders.
+fn leader(who: usize) -> Token {
+    Token::from(i64::try_from(who).unwrap())
 }
 
 /// The id of one of the three workers.
@@ -319,31 +429,79 @@ async fn answer<S: Store>(
         Operation::Cancel { job } => format!("{:?}", store.cancel(conn, history.job(*job)).await.unwrap()),
         Operation::Delete { job } => format!("{:?}", store.delete(conn, history.job(*job)).await.unwrap()),
         Operation::Retry { queue, state } => {
-            let mut filter = Filter::default();
-            if let Some(queue) = queue {
-                filter = filter.queue(QUEUES[*queue].clone());
-            }
-            if let Some(state) = state {
-                filter = filter.state(STATES[*state]);
-            }
-            format!("{:?}", store.retry(conn, &filter, 1000).await.unwrap())
+            format!("{:?}", store.retry(conn, &filter(*queue, *state), 1000).await.unwrap())
+        }
+        Operation::Discard { job } => {
+            format!("{:?}", store.discard(conn, history.job(*job), "no use").await.unwrap())
+        }
+        Operation::CancelMany { queue, state, limit } => {
+            format!("{:?}", store.cancel_many(conn, &filter(*queue, *state), *limit).await.unwrap())
+        }
+        Operation::DeleteMany { queue, state, limit } => {
+            format!("{:?}", store.delete_many(conn, &filter(*queue, *state), *limit).await.unwrap())
+        }
+        Operation::Prune { state, older_than } => {
+            format!("{:?}", store.prune(conn, STATES[*state], (*older_than).into(), 1000).await.unwrap())
+        }
+        Operation::Stats => {
+            let stats = store.stats(conn, 1000).await.unwrap();
+            let queues = stats.queues.iter().map(|queue| {
+                let counts = (queue.ready, queue.running, queue.scheduled, queue.failed, queue.finished);
+                (&queue.queue, queue.is_paused, counts, queue.oldest.is_some())
+            });
+            format!("{:?} {:?}", queues.collect::<Vec<_>>(), (stats.dead, stats.cancelled))
         }
         Operation::Pause { queue } => format!("{:?}", store.pause(conn, &QUEUES[*queue]).await.unwrap()),
         Operation::Resume { queue } => format!("{:?}", store.resume(conn, &QUEUES[*queue]).await.unwrap()),
+        Operation::Clock(operation) => tell(store, conn, number, operation).await,
         Operation::Find { job } => {
             format!("{:?}", store.find(conn, history.job(*job)).await.unwrap().map(|job| history.describe(&job)))
         }
         Operation::List { queue, state, before, limit } => {
-            let mut filter = Filter::default();
-            if let Some(queue) = queue {
-                filter = filter.queue(QUEUES[*queue].clone());
-            }
-            if let Some(state) = state {
-                filter = filter.state(STATES[*state]);
-            }
             let before = before.filter(|_| !history.jobs.is_empty()).map(|job| *job.get(&history.jobs));
-            let jobs = store.list(conn, &filter, before, *limit).await.unwrap();
+            let jobs = store.list(conn, &filter(*queue, *state), before, *limit).await.unwrap();
             format!("{:?}", jobs.iter().map(|job| history.describe(job)).collect::<Vec<_>>())
+        }
+    }
+}
+
+async fn tell<S: Store>(store: &S, conn: &mut S::Connection, number: usize, operation: &Clock) -> String {
+    match operation {
+        Clock::Post { entries } => {
+            let posted = entries.iter().enumerate().filter_map(|(name, says)| Some(entry(name, (*says)?)));
+            store.post(conn, &posted.collect::<Vec<_>>()).await.unwrap();
+            String::new()
+        }
+        Clock::Settle { says, is_current, fires } => {
+            let known = store.timetable(conn).await.unwrap().entries;
+            let wishes = (0..3).map(|name| {
+                let known = known.iter().find(|known| known.name == NAMES[name]);
+                let from = known.filter(|_| is_current[name]).map_or(DateTime::UNIX_EPOCH, |known| known.settled_at);
+                let fired = fires.then(|| moment(number));
+                Settlement { entry: entry(name, says[name]), from, to: moment(number + 1), fired }
+            });
+            let settled = store.settle(conn, &wishes.collect::<Vec<_>>()).await.unwrap();
+            let known = store.timetable(conn).await.unwrap().entries;
+            let known = known.iter().map(|known| (&known.name, &known.expression, &known.zone, known.last_fire_at));
+            format!("{settled:?} {:?}", known.collect::<Vec<_>>())
+        }
+        Clock::Withdraw { name } => format!("{:?}", store.withdraw(conn, &NAMES[*name]).await.unwrap()),
+        Clock::Take { name, who, lease } => {
+            let lead = store.take(conn, &NAMES[*name], leader(*who), (*lease).into()).await.unwrap();
+            format!("{:?}", lead.map(|lead| lead.ran_at))
+        }
+        Clock::Renew { name, who, lease } => {
+            let lead = store.renew(conn, &NAMES[*name], leader(*who), (*lease).into()).await.unwrap();
+            format!("{:?}", lead.map(|lead| lead.ran_at))
+        }
+        Clock::Leads { name, who } => {
+            format!("{:?}", store.leads(conn, &NAMES[*name], leader(*who)).await.unwrap())
+        }
+        Clock::Ran { name, who } => {
+            format!("{:?}", store.ran(conn, &NAMES[*name], leader(*who), moment(number)).await.unwrap())
+        }
+        Clock::Resign { name, who } => {
+            format!("{:?}", store.resign(conn, &NAMES[*name], leader(*who)).await.unwrap())
         }
     }
 }

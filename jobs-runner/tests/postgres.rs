@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use stoa_jobs_runner::postgres::MIGRATOR;
-use stoa_jobs_runner::{Context, Error, Failure, Handler, JobId, Jobs, Postgres, Runner, Source, Store, conformance};
+use stoa_jobs_runner::{
+    Context, Error, Failure, Finding, Handler, Holder, JobId, Jobs, Level, Postgres, Runner, Source, Store, conformance,
+};
 
 use support::{Ask, Pair};
 
@@ -136,4 +138,31 @@ async fn a_corrupt_row_is_no_invalid_input() {
         let found = jobs.find(&mut conn, id).await;
         assert!(matches!(found, Err(Error::Corrupt { what: at }) if at == what), "{found:?}");
     }
+}
+
+/// An old snapshot is named with who holds it, and what somebody changed about the table.
+#[tokio::test]
+async fn the_doctor_finds_what_slows_a_queue_down() {
+    let harness = Harness::new().await;
+    let pool = harness.0.pool();
+    let jobs = Jobs::new(Postgres);
+    let mut conn = pool.acquire().await.unwrap();
+    let names = |findings: Vec<Finding>| findings.iter().map(Finding::name).collect::<Vec<_>>();
+    let before = names(jobs.doctor(&mut conn).await.unwrap());
+    assert!(before.contains(&"rows") && before.contains(&"index") && !before.contains(&"overridden"), "{before:?}");
+
+    let mut old = Source::begin_snapshot(pool).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *old).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE jobs_queue_job SET (fillfactor = 100, autovacuum_enabled = off)")
+        .execute(&mut *conn)
+        .await
+        .unwrap();
+    let findings = jobs.doctor(&mut conn).await.unwrap();
+    let is_it = |finding: &Finding| matches!(finding, Finding::HeldHorizon { holder: Holder::Session { pid: held, .. }, held: Some(_), .. } if *held == pid);
+    assert!(findings.iter().any(is_it), "{findings:?}");
+    let table = "jobs_queue_job".to_owned();
+    assert!(findings.contains(&Finding::Overridden { table: table.clone(), parameter: "fillfactor=50".to_owned() }));
+    assert!(findings.contains(&Finding::VacuumOff { table: Some(table) }));
+    assert_eq!(findings[0].level(), Level::Warning);
+    old.rollback().await.unwrap();
 }

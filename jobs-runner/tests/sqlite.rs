@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use stoa_jobs_runner::sqlite::MIGRATOR;
-use stoa_jobs_runner::{Context, Error, Failure, Handler, Jobs, Runner, Sqlite, conformance};
+use stoa_jobs_runner::{Context, Error, Failure, Finding, Handler, Jobs, Runner, Sqlite, conformance};
 
 use support::{Ask, Pair};
 
@@ -117,4 +117,19 @@ async fn a_commit_that_fails_is_no_success() {
     reading.rollback().await.unwrap();
     let id = jobs.enqueue(&mut writer, &Ask).await.unwrap();
     assert!(jobs.find(&mut reader, id).await.unwrap().is_some());
+}
+
+/// How the file is written, and how much of it is log or empty.
+#[tokio::test]
+async fn the_doctor_measures_the_file() {
+    let harness = Harness::new().await;
+    let jobs = Jobs::new(Sqlite);
+    let mut conn = harness.0.pool().acquire().await.unwrap();
+    jobs.enqueue(&mut conn, &Ask).await.unwrap();
+    let findings = jobs.doctor(&mut conn).await.unwrap();
+    assert!(findings.contains(&Finding::JournalMode { mode: "wal".to_owned() }), "{findings:?}");
+    let is_log = |finding: &Finding| matches!(finding, Finding::Wal { bytes } if *bytes > 0);
+    assert!(findings.iter().any(is_log), "{findings:?}");
+    let is_free = |finding: &Finding| matches!(finding, Finding::FreePages { pages, .. } if *pages > 0);
+    assert!(findings.iter().any(is_free), "{findings:?}");
 }

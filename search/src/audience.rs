@@ -11,17 +11,28 @@ use crate::id::Tag;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audience {
     tags: Option<BTreeSet<Tag>>,
+    within: Option<BTreeSet<Tag>>,
 }
 
 impl Audience {
     /// Sees the documents that carry at least one of `tags`.
     pub fn tags(tags: impl IntoIterator<Item = Tag>) -> Self {
-        Self { tags: Some(tags.into_iter().collect()) }
+        Self { tags: Some(tags.into_iter().collect()), within: None }
     }
 
     /// Sees every document whatever its tags: for administrators, never for a person's own search.
     pub fn everything() -> Self {
-        Self { tags: None }
+        Self { tags: None, within: None }
+    }
+
+    /// Narrows it to the documents that also carry at least one of these tags: a search within one group.
+    #[must_use]
+    pub fn within(self, tags: impl IntoIterator<Item = Tag>) -> Self {
+        Self { within: Some(tags.into_iter().collect()), ..self }
+    }
+
+    pub(crate) fn as_within(&self) -> Option<&BTreeSet<Tag>> {
+        self.within.as_ref()
     }
 
     /// Returns the caller's tags, or `None` if it sees everything.
@@ -31,9 +42,12 @@ impl Audience {
 
     /// Answers whether a document with `tags` is visible to this audience.
     pub fn sees(&self, tags: impl IntoIterator<Item: AsRef<str>>) -> bool {
-        match &self.tags {
-            None => true,
-            Some(own) => tags.into_iter().any(|tag| own.contains(tag.as_ref())),
+        let (mut meets, mut is_within) = (self.tags.is_none(), self.within.is_none());
+        for tag in tags {
+            let is_in = |set: &Option<BTreeSet<Tag>>| set.as_ref().is_some_and(|set| set.contains(tag.as_ref()));
+            meets |= is_in(&self.tags);
+            is_within |= is_in(&self.within);
         }
+        meets && is_within
     }
 }

@@ -54,6 +54,14 @@ impl Frequency {
         self == Self::ABSENT
     }
 
+    pub(crate) fn is_in_title(self) -> bool {
+        self.0 >> 5 > 0
+    }
+
+    pub(crate) fn is_in_body(self) -> bool {
+        self.0 & 31 > 0
+    }
+
     /// Returns the count in title and body together, one in the title for `title_weight` in the body.
     pub(crate) fn weighted(self, title_weight: f32) -> f32 {
         let (title, body) = (f32::from(self.0 >> 5), count(expand::<3>(self.0 & 31)));
@@ -101,24 +109,24 @@ pub(crate) struct Statistics {
 /// The numbers a query ranks by. A cursor carries them on, so that writes between two pages move nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Weights {
-    /// One for each word of the query, in its order.
+    /// One for each scored slot of the query, in its order.
     pub(crate) words: Vec<f32>,
     /// The average length of a document.
     pub(crate) average_length: f32,
 }
 
 impl Weights {
-    /// Derives the weights from a snapshot: the rarer a word and the more often it was typed, the heavier.
+    /// Derives the weights from a snapshot: the rarer a word and the higher its factor (how often it was typed), the heavier.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "statistics, not money")]
-    pub(crate) fn of(statistics: &Statistics, repeats: &[u16]) -> Self {
+    pub(crate) fn of(statistics: &Statistics, factors: impl Iterator<Item = f32>) -> Self {
         let documents = statistics.documents as f64;
-        let weight = |(&holding, &repeats): (&u64, &u16)| {
+        let weight = |(&holding, factor): (&u64, f32)| {
             let holding = holding as f64;
             let rarity = (1.0 + (documents - holding + 0.5) / (holding + 0.5)).ln();
-            (rarity * f64::from(repeats)) as f32
+            (rarity * f64::from(factor)) as f32
         };
         Self {
-            words: statistics.holding.iter().zip(repeats).map(weight).collect(),
+            words: statistics.holding.iter().zip(factors).map(weight).collect(),
             average_length: (statistics.words as f64 / documents.max(1.0)).max(1.0) as f32,
         }
     }
@@ -193,10 +201,11 @@ mod tests {
 
     #[test]
     fn rare_words_weigh_more_and_no_weight_is_negative() {
-        let weights = Weights::of(&Statistics { documents: 100, words: 1000, holding: vec![1, 50, 100] }, &[1, 1, 1]);
+        let weights =
+            Weights::of(&Statistics { documents: 100, words: 1000, holding: vec![1, 50, 100] }, [1.0; 3].into_iter());
         assert!(weights.words[0] > weights.words[1] && weights.words[1] > weights.words[2] && weights.words[2] > 0.0);
         assert_eq!(weights.average_length.to_string(), "10");
-        let empty = Weights::of(&Statistics { documents: 0, words: 0, holding: vec![0] }, &[1]);
+        let empty = Weights::of(&Statistics { documents: 0, words: 0, holding: vec![0] }, [1.0].into_iter());
         assert!(empty.words[0].is_finite() && empty.average_length >= 1.0);
     }
 }

@@ -16,7 +16,7 @@ use crate::language::Language;
 use crate::segment::head::{self, Head};
 use crate::segment::page::{Entries, Page, Writer};
 use crate::segment::set::{self, Set};
-use crate::segment::{MAX_DOCUMENTS, is_term, tag_key};
+use crate::segment::{DAY, MAX_DOCUMENTS, is_term, tag_key};
 use crate::source::Source;
 use crate::store::{Change, DocId, Publication, SegmentRow, Store, Totals};
 use crate::terms::{Terms, TermsRef};
@@ -159,7 +159,10 @@ fn flush(changes: &[Change], segments: &[Opened]) -> Result<Option<Publication>>
             added.words += change.added.words;
         }
         if let Some(document) = &changes[0].document {
-            let analyzed = || Terms::of(&document.title, &document.body, document.language).0.as_bytes().to_vec();
+            let analyzed = || {
+                let (terms, _) = Terms::of(&document.title, &document.body, document.language);
+                terms.dated(document.recency).as_bytes().to_vec()
+            };
             current.push((doc_id, document, terms.map_or_else(|| Cow::Owned(analyzed()), Cow::Borrowed)));
         }
     }
@@ -211,6 +214,11 @@ impl Builder {
     /// Adds the terms of the next document.
     pub(crate) fn add(&mut self, document: u32, terms: TermsRef<'_>) -> Result<()> {
         self.lengths.push(terms.length);
+        if terms.day > 0 {
+            let (documents, days) = self.terms.entry(vec![DAY]).or_default();
+            documents.push(document);
+            days.push(terms.day.to_le_bytes());
+        }
         let mut cursor = terms.cursor();
         while let Some((term, frequency)) = cursor.next()? {
             self.key.clear();

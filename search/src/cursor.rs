@@ -4,16 +4,21 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::analyzer::MAX_WORD;
 use crate::bm25::Weights;
 use crate::error::{Error, Result};
-use crate::query::{MAX_WORDS, MatchMode};
+use crate::language::Language;
+use crate::query::MatchMode;
+use crate::query::typo::MAX_CORRECTIONS;
+use crate::query::words::{Correction, MAX_SLOTS};
+use crate::rank::recency::Day;
 use crate::store::DocId;
 
 const VERSION: u8 = 1;
 
 /// Where a page ended: an opaque text for the link to the next one.
 ///
-/// It freezes what the query ranks by (the weight of every word, the average length, the match mode), so that documents others
+/// It freezes what the query ranks by (the weight of every word, the average length, the match mode, the day, the corrections), so that documents others
 /// write between two pages move no other document: each match that stays unchanged appears exactly once. It says nothing about
 /// who is asking; the audience comes with every call. A checksum finds damage; it is no protection against forgery, and needs to
 /// be none: a forged cursor only changes the order of what its caller may see anyway. It is not encrypted either: whoever holds
@@ -22,7 +27,11 @@ const VERSION: u8 = 1;
 pub struct Cursor {
     pub(crate) fingerprint: u32,
     pub(crate) mode: MatchMode,
+    /// What stands for words that nobody wrote as they were typed.
+    pub(crate) corrections: Vec<Correction>,
     pub(crate) weights: Weights,
+    /// By which day recent documents were boosted.
+    pub(crate) today: Day,
     pub(crate) last: Position,
 }
 
@@ -59,7 +68,15 @@ impl fmt::Display for Cursor {
         bytes.extend(self.fingerprint.to_le_bytes());
         bytes.extend(self.last.score.to_le_bytes());
         bytes.extend(self.last.doc_id.0.to_le_bytes());
+        bytes.extend(self.today.to_le_bytes());
         bytes.extend(self.weights.average_length.to_le_bytes());
+        #[expect(clippy::cast_possible_truncation, reason = "there are at most MAX_CORRECTIONS")]
+        bytes.push(self.corrections.len() as u8);
+        for Correction { word, edits, language, term } in &self.corrections {
+            #[expect(clippy::cast_possible_truncation, reason = "a term has at most MAX_WORD bytes")]
+            bytes.extend([*word, *edits, language.byte(), term.len() as u8]);
+            bytes.extend(term.as_bytes());
+        }
         bytes.extend(self.weights.words.iter().flat_map(|weight| weight.to_le_bytes()));
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
         bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -84,21 +101,38 @@ fn parse(text: &str) -> Option<Cursor> {
     let (fingerprint, rest) = rest.split_first_chunk()?;
     let (score, rest) = rest.split_first_chunk()?;
     let (doc_id, rest) = rest.split_first_chunk()?;
+    let (today, rest) = rest.split_first_chunk()?;
     let (average_length, rest) = number(rest)?;
+    let (corrections, rest) = corrections(rest)?;
     let (words, []) = rest.as_chunks::<4>() else { return None };
     let words: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
     let cursor = Cursor {
         fingerprint: u32::from_le_bytes(*fingerprint),
         mode: if *mode == 1 { MatchMode::All } else { MatchMode::Any },
+        corrections,
         weights: Weights { words, average_length },
+        today: Day::from_le_bytes(*today),
         last: Position { score: f32::from_le_bytes(*score), doc_id: DocId(i64::from_le_bytes(*doc_id)) },
     };
     // What passes the checksum may still be made up: scores must stay numbers.
     let is_sane = cursor.last.score.is_finite()
         && cursor.weights.average_length >= 1.0
-        && cursor.weights.words.len() <= MAX_WORDS
+        && cursor.weights.words.len() <= MAX_SLOTS
         && cursor.weights.words.iter().all(|weight| (0.0..=1e6).contains(weight));
     is_sane.then_some(cursor)
+}
+
+fn corrections(bytes: &[u8]) -> Option<(Vec<Correction>, &[u8])> {
+    let (count, mut rest) = bytes.split_first()?;
+    let mut corrections = Vec::new();
+    for _ in 0..*count {
+        let ([word, edits, language, length], after) = rest.split_first_chunk()?;
+        let (term, after) = after.split_at_checked(usize::from(*length))?;
+        let term = str::from_utf8(term).ok()?.to_owned();
+        corrections.push(Correction { word: *word, edits: *edits, language: Language::from_byte(*language)?, term });
+        rest = after;
+    }
+    (corrections.len() <= MAX_CORRECTIONS).then_some((corrections, rest))
 }
 
 fn number(bytes: &[u8]) -> Option<(f32, &[u8])> {
@@ -107,8 +141,8 @@ fn number(bytes: &[u8]) -> Option<(f32, &[u8])> {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    // The longest cursor there is has MAX_WORDS weights: nothing longer is worth decoding.
-    if text.len() > 2 * (26 + 4 * MAX_WORDS) {
+    // Nothing longer than the longest cursor there is is worth decoding.
+    if text.len() > 2 * (29 + MAX_CORRECTIONS * (4 + MAX_WORD) + 4 * MAX_SLOTS) {
         return None;
     }
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
@@ -124,14 +158,19 @@ mod tests {
         Cursor {
             fingerprint: 7,
             mode: MatchMode::All,
+            corrections: vec![
+                Correction { word: 0, edits: 1, language: Language::French, term: "été".to_owned() };
+                words / 8
+            ],
             weights: Weights { words: vec![1.5; words], average_length: 80.25 },
+            today: 20_000,
             last: Position { score: 3.25, doc_id: DocId(i64::MAX) },
         }
     }
 
     #[test]
     fn text_leads_back_to_the_cursor() {
-        for words in [0, 1, MAX_WORDS] {
+        for words in [0, 1, 2, MAX_SLOTS] {
             assert_eq!(cursor(words).to_string().parse::<Cursor>().unwrap(), cursor(words));
         }
     }

@@ -1,9 +1,11 @@
 //! What is indexed.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
 
+use crate::analyzer;
 use crate::id::{EntityId, Surface, Tag};
 use crate::language::Language;
 
@@ -100,6 +102,26 @@ impl Document {
     pub fn extra(mut self, extra: impl Into<String>) -> Self {
         self.extra = Some(extra.into());
         self
+    }
+}
+
+impl Document {
+    /// The first word with this stem, in its normal form, that is accepted.
+    pub(crate) fn word_of(&self, term: &str, is_accepted: impl Fn(&str) -> bool) -> Option<String> {
+        let mut found = None;
+        for text in [&self.title, &self.body] {
+            analyzer::words_until(text, |word| {
+                if analyzer::term(word.text, self.language) == term && is_accepted(word.text) {
+                    found = Some(word.text.to_owned());
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            });
+            if found.is_some() {
+                break;
+            }
+        }
+        found
     }
 }
 

@@ -4,7 +4,8 @@ use std::ops::{ControlFlow, Range};
 
 use crate::analyzer;
 use crate::language::Language;
-use crate::query::Words;
+
+use crate::query::words::Words;
 use crate::store::MAX_EXCERPT;
 
 /// How long a snippet is, in bytes; it ends at the nearest character below.
@@ -44,14 +45,14 @@ impl Highlighted {
     }
 
     /// Marks the words of a whole text; returns also which of them occur, one bit each.
-    pub(crate) fn of(text: &str, language: Language, words: &mut Words) -> (Self, u32) {
+    pub(crate) fn of(text: &str, language: Language, words: &mut Words) -> (Self, u64) {
         let found = found_in(text, language, words, usize::MAX);
         (Self::cut(text, 0..text.len(), &found), held(&found))
     }
 
     /// Cuts out the part of a body where most of the words come together, for one of `hits` on a page; returns also which of
     /// them occur as far as it was read, one bit each.
-    pub(crate) fn snippet(text: &str, language: Language, words: &mut Words, hits: usize) -> (Self, u32) {
+    pub(crate) fn snippet(text: &str, language: Language, words: &mut Words, hits: usize) -> (Self, u64) {
         let read = text.floor_char_boundary(MAX_EXCERPT.min(READ_BY_PAGE / hits));
         let found = found_in(&text[..read], language, words, ENOUGH);
         let start = best_start(&found).saturating_sub(LEAD);
@@ -81,7 +82,7 @@ struct Found {
     word: usize,
 }
 
-fn held(found: &[Found]) -> u32 {
+fn held(found: &[Found]) -> u64 {
     found.iter().fold(0, |held, found| held | 1 << found.word)
 }
 

@@ -21,7 +21,6 @@ mod segment;
 mod signature;
 mod source;
 mod store;
-mod tally;
 mod terms;
 
 pub mod memory;
@@ -46,8 +45,9 @@ pub use load::Load;
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
+pub use query::synonyms::Synonyms;
 pub use query::{MAX_PAGE, MAX_QUERY, MAX_WORDS, MatchMode, Query};
-pub use results::{Hit, Results};
+pub use results::{Explanation, Hit, Part, Results, Timings};
 pub use search::Search;
 pub use segment::Key;
 pub use segment::page::Page;

@@ -175,6 +175,33 @@ impl Store for Memory {
             .collect())
     }
 
+    async fn find(
+        &self,
+        conn: &mut Connection,
+        audience: &Audience,
+        surface: &Surface,
+        entity_id: &EntityId,
+    ) -> Result<Option<Document>> {
+        let state = conn.read();
+        let id = state.ids.get(&(surface.clone(), entity_id.clone()));
+        let document = id.and_then(|id| state.documents.get(id)).map(|stored| &stored.document);
+        Ok(document.filter(|document| audience.sees(&document.audience)).map(|document| (**document).clone()))
+    }
+
+    async fn vocabulary(&self, conn: &mut Connection, from: &[u8], to: &[u8], limit: u32) -> Result<Vec<Page>> {
+        let state = conn.read();
+        let mut found = Vec::new();
+        for (_, pages) in state.segments.values() {
+            let first = pages.range::<[u8], _>((Bound::Unbounded, Bound::Included(from))).next_back();
+            let start = first.map_or(from, |(key, _)| key);
+            let inside = pages.range::<[u8], _>((Bound::Included(start), Bound::Excluded(to)));
+            found.extend(inside.map(|(_, page)| page.clone()));
+        }
+        found.sort_by_key(|page| std::cmp::Reverse((page.is_single, page.block.len())));
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
     async fn scan(&self, conn: &mut Connection, each: &mut (dyn FnMut(DocId, Document) + Send)) -> Result<()> {
         for (&doc_id, stored) in &conn.read().documents {
             each(doc_id, (*stored.document).clone());

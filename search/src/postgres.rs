@@ -198,6 +198,63 @@ impl Store for Postgres {
         .collect()
     }
 
+    async fn find(
+        &self,
+        conn: &mut PgConnection,
+        audience: &Audience,
+        surface: &Surface,
+        entity_id: &EntityId,
+    ) -> Result<Option<Document>> {
+        let (sees_everything, tags) = parameters(audience);
+        let row = sqlx::query(
+            r#"
+            SELECT surface, entity_id, audience_tags, language, recency_at, title, body, url, extra
+            FROM search_document
+            WHERE surface = $3 AND entity_id = $4 AND ($1 OR audience_tags && $2)
+            "#,
+        )
+        .bind(sees_everything)
+        .bind(tags)
+        .bind(surface.as_str())
+        .bind(entity_id.as_str())
+        .fetch_optional(conn)
+        .await?;
+        row.as_ref().map(document).transpose()
+    }
+
+    async fn vocabulary(&self, conn: &mut PgConnection, from: &[u8], to: &[u8], limit: u32) -> Result<Vec<Page>> {
+        let rows = sqlx::query(
+            r#"
+            SELECT key, is_single, CASE WHEN is_single THEN NULL ELSE block END AS block
+            FROM search_segment
+            JOIN search_page ON search_page.segment = search_segment.segment
+                AND key < $2
+                AND key >= coalesce(
+                    (
+                        SELECT first.key
+                        FROM search_page AS first
+                        WHERE first.segment = search_segment.segment AND first.key <= $1
+                        ORDER BY first.key DESC
+                        LIMIT 1
+                    ),
+                    $1
+                )
+            ORDER BY is_single DESC, length(search_page.block) DESC
+            LIMIT $3
+            "#,
+        )
+        .bind(from)
+        .bind(to)
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
+        let page = |row: &PgRow| {
+            let block: Option<Vec<u8>> = row.try_get(2)?;
+            Ok(Page { key: row.try_get(0)?, is_single: row.try_get(1)?, block: block.unwrap_or_default() })
+        };
+        rows.iter().map(page).collect()
+    }
+
     async fn scan(&self, conn: &mut PgConnection, each: &mut (dyn FnMut(DocId, Document) + Send)) -> Result<()> {
         let mut rows = sqlx::query(
             r#"

@@ -1,18 +1,23 @@
 //! The ranking of a snapshot: documents in segments by their postings, documents of the log by their terms, both with the same
 //! numbers in the same order, so that nobody can tell which was where.
 
+pub(crate) mod recency;
+pub(crate) mod tally;
+
 use std::collections::HashMap;
 
 use crate::audience::Audience;
 use crate::bm25::{Frequency, Length, Scorer, Statistics, Weights};
 use crate::error::{Error, Result};
-use crate::query::{Criteria, Query, Words};
+use crate::query::Query;
+use crate::query::words::{Criteria, MAX_SLOTS, Words};
+use crate::rank::recency::{Boost, Day};
+use crate::rank::tally::{Fresh, Tally};
 use crate::segment::Key;
 use crate::segment::head::Head;
 use crate::segment::page;
 use crate::segment::set::{self, Set};
 use crate::store::{DocId, LogRow, SegmentRow, Snapshot, Totals};
-use crate::tally::{Fresh, Tally};
 use crate::terms::TermsRef;
 
 /// So many documents are scored at a time, in words of a bitmap: few enough that what is known of them stays in the nearest cache.
@@ -20,19 +25,32 @@ const WINDOW: usize = 64;
 
 /// What a query looks up in segments.
 pub(crate) struct Lookup {
-    /// The keys of its words, then those of its audience.
     pub(crate) keys: Vec<Key>,
-    /// For each key of words, the words it stands for.
-    words: Vec<u32>,
-    /// Whether the audience sees everything.
+    /// For each key what it is looked up for.
+    roles: Vec<Role>,
+    /// Whether the audience sees everything, and whether it looks everywhere.
     is_everything: bool,
+    is_everywhere: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    /// The slots of the query that the term stands for.
+    Words(u64),
+    Days,
+    Audience,
+    Within,
 }
 
 impl Lookup {
-    pub(crate) fn of(words: &mut Words, audience: &Audience) -> Self {
-        let (mut keys, words): (Vec<Key>, Vec<u32>) = words.keys().into_iter().unzip();
-        keys.extend(audience.as_tags().into_iter().flatten().map(Key::of_tag));
-        Self { keys, words, is_everything: audience.as_tags().is_none() }
+    pub(crate) fn of(query: &Query, words: &mut Words, audience: &Audience) -> Self {
+        let words = words.keys().into_iter().map(|(key, slots)| (key, Role::Words(slots)));
+        let days = query.half_life.map(|_| (Key::of_days(), Role::Days));
+        let tags = audience.as_tags().into_iter().flatten().map(|tag| (Key::of_tag(tag), Role::Audience));
+        let within = audience.as_within().into_iter().flatten().map(|tag| (Key::of_tag(tag), Role::Within));
+        let (keys, roles) = words.chain(days).chain(tags).chain(within).unzip();
+        let (is_everything, is_everywhere) = (audience.as_tags().is_none(), audience.as_within().is_none());
+        Self { keys, roles, is_everything, is_everywhere }
     }
 }
 
@@ -59,15 +77,16 @@ pub(crate) fn rank(
     for segment in &segments {
         segment.count(&mut statistics.holding);
     }
+    words.even_out(&mut statistics.holding);
     let weights = match &query.after {
         Some(cursor) => cursor.weights.clone(),
-        None => Weights::of(&statistics, words.repeats()),
+        None => Weights::of(&statistics, words.factors()),
     };
     let scorer = weights.scorer(query.title_weight);
-    fresh.offer(words, &scorer, tally);
-    let criteria = words.criteria();
+    let boost = query.boost();
+    fresh.offer(words, &scorer, boost.as_ref(), tally);
     for segment in &segments {
-        segment.offer(words.len(), &criteria, &scorer, tally);
+        segment.offer(words.len(), words.criteria(), &scorer, boost.as_ref(), tally);
     }
     Ok(weights)
 }
@@ -124,13 +143,15 @@ struct Reader<'a> {
     outdated: Vec<u64>,
     /// The others that the audience may see.
     visible: Vec<u64>,
+    /// The days of its documents, if they are asked for.
+    days: Vec<Day>,
     lists: Vec<List<'a>>,
 }
 
 /// The documents that hold a term.
 struct List<'a> {
-    /// The words of the query that the term stands for.
-    words: u32,
+    /// The slots of the query that the term stands for.
+    words: u64,
     documents: Documents,
     /// For each document the frequency and the length.
     payload: &'a [[u8; 2]],
@@ -149,17 +170,28 @@ impl<'a> Reader<'a> {
         let mut outdated = vec![0; set::words(documents)];
         Set::parse(&segment.dead, documents)?.add_to(&mut outdated)?;
         let mut visible = vec![0; set::words(documents)];
+        let mut within = Vec::new();
+        let mut days = Vec::new();
         let mut lists = Vec::new();
         for (place, block) in &segment.pages {
             let Some(key) = lookup.keys.get(*place) else { continue };
             let Some(value) = page::find(block, &key.bytes)? else { continue };
-            match lookup.words.get(*place) {
-                Some(&words) => lists.push(List::of(words, value, documents)?),
-                None => Set::parse(value, documents)?.add_to(&mut visible)?,
+            match lookup.roles[*place] {
+                Role::Words(words) => lists.push(List::of(words, value, documents)?),
+                Role::Days => days = days_of(value, documents)?,
+                Role::Audience => Set::parse(value, documents)?.add_to(&mut visible)?,
+                Role::Within => {
+                    within.resize(set::words(documents), 0);
+                    Set::parse(value, documents)?.add_to(&mut within)?;
+                }
             }
         }
         if lookup.is_everything {
             set::add_range(&mut visible, 0, documents);
+        }
+        if !lookup.is_everywhere {
+            let within = within.into_iter().chain(std::iter::repeat(0));
+            visible.iter_mut().zip(within).for_each(|(visible, within)| *visible &= within);
         }
         for (&doc_id, change) in changes {
             if let Some(document) = head.document(doc_id) {
@@ -175,7 +207,7 @@ impl<'a> Reader<'a> {
         for (visible, outdated) in visible.iter_mut().zip(&outdated) {
             *visible &= !outdated;
         }
-        Ok(Self { head, outdated, visible, lists })
+        Ok(Self { head, outdated, visible, days, lists })
     }
 
     /// Counts the documents that hold each word of the query, visible or not.
@@ -199,19 +231,30 @@ impl<'a> Reader<'a> {
     }
 
     /// Scores what matches and is visible, a window at a time and in each the words in their order.
-    fn offer(&self, asked: usize, criteria: &Criteria, scorer: &Scorer<'_>, tally: &mut Tally<'_>) {
+    fn offer(
+        &self,
+        asked: usize,
+        criteria: &Criteria,
+        scorer: &Scorer<'_>,
+        boost: Option<&Boost>,
+        tally: &mut Tally<'_>,
+    ) {
         let surfaces: Vec<usize> = self.head.surfaces.iter().map(|surface| tally.surface(surface)).collect();
         let mut by_word: Vec<(usize, &List<'_>)> = Vec::new();
         for list in &self.lists {
-            by_word.extend((0..32).filter(|word| list.words >> word & 1 == 1).map(|word| (word, list)));
+            by_word.extend((0..MAX_SLOTS).filter(|word| list.words >> word & 1 == 1).map(|word| (word, list)));
         }
         by_word.sort_by_key(|(word, _)| *word);
         let mut scores = vec![0_f32; 64 * WINDOW];
-        let mut held = vec![0_u32; 64 * WINDOW];
+        let mut held = vec![0_u64; 64 * WINDOW];
+        let mut seen = 0;
         // The latest first: among equals it is the better one, and those after it are turned down at a glance.
         for (window, visible) in self.visible.chunks(WINDOW).enumerate().rev() {
             if visible.iter().all(|word| *word == 0) {
                 continue;
+            }
+            if tally.is_late() {
+                break;
             }
             let mut touched = [0; WINDOW];
             for (word, list) in &by_word {
@@ -233,15 +276,31 @@ impl<'a> Reader<'a> {
                     #[expect(clippy::cast_possible_truncation, reason = "a document of the segment")]
                     let document = (window * 64 * WINDOW + at) as u32;
                     let surface = surfaces[self.head.surface(document)];
-                    tally.offer(surface, criteria.judge(held), score, || self.head.id(document));
+                    seen |= held;
+                    let day = || self.days.get(document as usize).copied().unwrap_or_default();
+                    let score = boost.map_or(score, |boost| score * boost.of(day()));
+                    tally.offer(surface, held, criteria.judge(held), score, || self.head.id(document));
                 }
             }
         }
+        tally.seen |= seen;
     }
 }
 
+/// Reads the days of a segment's documents.
+fn days_of(value: &[u8], documents: u32) -> Result<Vec<Day>> {
+    let (set, payload) = Set::with_payload::<2>(value, documents)?;
+    let mut members = Vec::new();
+    set.members(&mut members)?;
+    let mut days = vec![0; documents as usize];
+    for (member, day) in members.into_iter().zip(payload) {
+        days[member as usize] = Day::from_le_bytes(*day);
+    }
+    Ok(days)
+}
+
 impl<'a> List<'a> {
-    fn of(words: u32, value: &'a [u8], documents: u32) -> Result<Self> {
+    fn of(words: u64, value: &'a [u8], documents: u32) -> Result<Self> {
         let (set, payload) = Set::with_payload::<2>(value, documents)?;
         let documents = if set.is_dense() {
             let mut bits = vec![0; set::words(documents)];

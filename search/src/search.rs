@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
 
 use crate::audience::Audience;
 use crate::bm25::Weights;
@@ -14,15 +16,26 @@ use crate::error::{Error, Result};
 use crate::highlight::Highlighted;
 use crate::id::{EntityId, Surface, Tag};
 use crate::load::Load;
-use crate::query::{MatchMode, Query, Words};
+use crate::query::suggest;
+use crate::query::typo::{self, Vocabulary};
+use crate::query::words::{self, Correction, Words};
+use crate::query::{MAX_QUERY, MatchMode, Query};
+use crate::rank::recency;
+use crate::rank::tally::Tally;
 use crate::rank::{self, Lookup};
-use crate::results::{Hit, Results};
+use crate::results::{Explanation, Hit, Part, Results, Timings};
 use crate::source::Source;
-use crate::store::{Indexed, MAX_EXCERPT, Store};
-use crate::tally::Tally;
+use crate::store::{Indexed, MAX_EXCERPT, Snapshot, Store};
 use crate::terms::{Terms, TermsRef};
 #[cfg(feature = "conformance")]
-use crate::{bm25::Statistics, store::Totals, tally::Fresh};
+use crate::{bm25::Statistics, rank::tally::Fresh, store::Totals};
+
+/// So many of the best are looked through for a page of a query with quotations.
+const CANDIDATES: usize = 500;
+/// So many of them are fetched at a time.
+const FETCHED: usize = 50;
+/// So many bytes of text are read for it, about.
+const READ: usize = 4 << 20;
 
 /// From so many documents on, a batch becomes segments at once.
 const BULK: usize = 1_000;
@@ -183,6 +196,7 @@ impl<S: Store> Search<S> {
     /// * [`Error::Backend`] if the database fails.
     #[tracing::instrument(level = "debug", name = "search.search", skip_all)]
     pub async fn search(&self, conn: &mut S::Connection, query: &Query, audience: &Audience) -> Result<Results> {
+        let started = Instant::now();
         let mut words = Words::of(query)?;
         let fingerprint = query.fingerprint();
         let is_foreign =
@@ -193,16 +207,173 @@ impl<S: Store> Search<S> {
         if words.len() == 0 {
             return Ok(nothing(query, words.ignored));
         }
-        let mut lookup = Lookup::of(&mut words, audience);
+        let (lookup, snapshot) = self.read(conn, query, audience, &mut words).await?;
+        let mut tally = tally(query, &words);
+        let mut weights = rank::rank(query, &mut words, &lookup, &snapshot, &mut tally)?;
+        let mut corrections = query.after.as_ref().map_or_else(Vec::new, |cursor| cursor.corrections.clone());
+        if query.typos && query.after.is_none() && words.missing(tally.seen).next().is_some() {
+            corrections = self.corrections(conn, query, audience, &words, tally.seen).await?;
+            if !corrections.is_empty() {
+                words = Words::with(query, &corrections)?;
+                let (lookup, snapshot) = self.read(conn, query, audience, &mut words).await?;
+                tally = self::tally(query, &words);
+                weights = rank::rank(query, &mut words, &lookup, &snapshot, &mut tally)?;
+            }
+        }
+        drop(snapshot);
+        let ranked = Ranked { words, tally, weights, corrections, rank: started.elapsed() };
+        self.results(conn, query, audience, ranked).await
+    }
+
+    /// Reads what a query needs of the index.
+    async fn read(
+        &self,
+        conn: &mut S::Connection,
+        query: &Query,
+        audience: &Audience,
+        words: &mut Words,
+    ) -> Result<(Lookup, Snapshot)> {
+        let mut lookup = Lookup::of(query, words, audience);
         let known = self.cache.as_ref().map(|cache| (cache, cache.look_up(&mut lookup.keys)));
         let mut snapshot = self.store.snapshot(conn, audience, &lookup.keys).await?;
         if let Some((cache, known)) = known {
             cache.complete(&lookup.keys, &known, &mut snapshot);
         }
-        let mut tally = tally(query);
-        let weights = rank::rank(query, &mut words, &lookup, &snapshot, &mut tally)?;
+        Ok((lookup, snapshot))
+    }
+
+    /// Finds what may stand for words that no document holds which the audience may see.
+    async fn corrections(
+        &self,
+        conn: &mut S::Connection,
+        query: &Query,
+        audience: &Audience,
+        words: &Words,
+        seen: u64,
+    ) -> Result<Vec<Correction>> {
+        let snapshot = self.store.snapshot(conn, audience, &[]).await?; // with all terms of the log
+        let namespaces = snapshot.segments.iter().map(|segment| segment.namespaces);
+        let vocabulary = Vocabulary::of(namespaces, &snapshot.log);
+        let candidates = typo::candidates(&self.store, conn, words, seen, &vocabulary).await?;
+        if candidates.is_empty() {
+            return Ok(candidates);
+        }
+        let any = query.clone().mode(MatchMode::Any);
+        let mut words = Words::with(&any, &candidates)?;
+        let (lookup, snapshot) = self.read(conn, &any, audience, &mut words).await?;
+        let mut tally = Tally::counting_slots(&any);
+        rank::rank(&any, &mut words, &lookup, &snapshot, &mut tally)?;
+        let slots = tally.into_slots();
+        let matches: Vec<u64> = words.corrected().map(|slot| slots[slot].matches).collect();
+        Ok(typo::choose(candidates.into_iter().zip(matches).collect()))
+    }
+
+    /// Completes the last word of a text that is being typed: up to `limit` texts, those that find most first.
+    ///
+    /// Only words are suggested that stand in documents `audience` may see, together with the words before. Nothing is suggested
+    /// after a space, nor in scripts that are written without them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Search::search`].
+    #[tracing::instrument(level = "debug", name = "search.suggest", skip_all)]
+    pub async fn suggest(
+        &self,
+        conn: &mut S::Connection,
+        text: &str,
+        audience: &Audience,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        if text.len() > MAX_QUERY {
+            return Err(Error::QueryTooLong { bytes: text.len(), limit: MAX_QUERY });
+        }
+        let Some(prefix) = suggest::Prefix::of(text) else { return Ok(Vec::new()) };
+        let query = Query::text(text).mode(MatchMode::All).typos(false);
+        let words = Words::of(&query)?;
+        let Some(place) = words.place(&prefix.word) else { return Ok(Vec::new()) };
+        let snapshot = self.store.snapshot(conn, audience, &[]).await?; // with all terms of the log
+        let namespaces = snapshot.segments.iter().map(|segment| segment.namespaces);
+        let vocabulary = Vocabulary::of(namespaces, &snapshot.log);
+        let room = words::MAX_SLOTS - words.slots();
+        let candidates = prefix.candidates(&self.store, conn, place, &vocabulary, room).await?;
         drop(snapshot);
-        self.results(conn, query, audience, words, tally, weights).await
+        let mut words = Words::with(&query, &candidates)?;
+        let (lookup, snapshot) = self.read(conn, &query, audience, &mut words).await?;
+        let mut tally = Tally::counting_slots(&query);
+        rank::rank(&query, &mut words, &lookup, &snapshot, &mut tally)?;
+        drop(snapshot);
+        let slots = tally.into_slots();
+        let found = words
+            .corrected()
+            .zip(candidates)
+            .filter_map(|(slot, one)| Some((slots[slot].matches, one, slots[slot].best?)));
+        let mut found: Vec<_> = found.collect();
+        found.sort_by(|(a, x, _), (b, y, _)| b.cmp(a).then_with(|| x.cmp(y)));
+        // Some may turn out to be another form of the word than what is being typed.
+        found.truncate(2 * limit);
+        let ids: Vec<_> = found.iter().map(|(_, _, best)| best.doc_id).collect();
+        let mut documents: BTreeMap<_, _> = self.store.documents(conn, audience, &ids).await?.into_iter().collect();
+        documents.retain(|_, document| audience.sees(&document.audience));
+        let mut suggestions = Vec::new();
+        for (_, candidate, best) in found {
+            let document = documents.get(&best.doc_id).filter(|document| document.language == candidate.language);
+            let word = document.and_then(|document| document.word_of(&candidate.term, |word| prefix.begins(word)));
+            let suggestion = word.map(|word| prefix.complete(text, &word));
+            suggestions.extend(suggestion.filter(|one| !suggestions.contains(one)));
+        }
+        suggestions.truncate(limit);
+        Ok(suggestions)
+    }
+
+    /// Says how a document meets a query, and what each word adds to its score; `None` if there is no such document or `audience` may
+    /// not see it.
+    ///
+    /// It shows what the query ranks by, never how often a word occurs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Search::search`].
+    #[tracing::instrument(level = "debug", name = "search.explain", skip_all, fields(%surface))]
+    pub async fn explain(
+        &self,
+        conn: &mut S::Connection,
+        query: &Query,
+        audience: &Audience,
+        surface: &Surface,
+        entity_id: &EntityId,
+    ) -> Result<Option<Explanation>> {
+        let found = self.store.find(conn, audience, surface, entity_id).await?;
+        let Some(document) = found.filter(|document| audience.sees(&document.audience)) else { return Ok(None) };
+        let results = self.search(conn, &query.clone().limit(1), audience).await?;
+        let corrections = results.corrections;
+        let mut words = Words::with(query, &corrections)?;
+        let (lookup, snapshot) = self.read(conn, query, audience, &mut words).await?;
+        let mut tally = tally(query, &words);
+        let weights = rank::rank(query, &mut words, &lookup, &snapshot, &mut tally)?;
+        let (terms, _) = Terms::of(&document.title, &document.body, document.language);
+        let terms = TermsRef::parse(terms.as_bytes())?;
+        let mut found = Vec::new();
+        words.find(terms, &mut found)?;
+        let scorer = weights.scorer(query.title_weight);
+        let verdict = words.criteria().judge(words::held(&found));
+        let parts = (0..words.len()).map(|slot| Part {
+            word: words.word_of(slot).to_owned(),
+            term: words.slot(slot).to_owned(),
+            weight: weights.words[slot],
+            in_title: found[slot].is_in_title(),
+            in_body: found[slot].is_in_body(),
+            score: if found[slot].is_absent() { 0.0 } else { scorer.part(slot, found[slot], terms.length) },
+        });
+        let day = document.recency.map_or(0, recency::day);
+        let boost = query.boost().map_or(1.0, |boost| boost.of(day));
+        Ok(Some(Explanation {
+            boost,
+            is_match: verdict.matches(results.mode)
+                && query.allows(surface)
+                && words.phrases_hold([&document.title, &document.body], document.language),
+            score: boost * scorer.score(&found[..words.len()], terms.length),
+            parts: parts.collect(),
+        }))
     }
 
     /// Answers as [`Search::search`] does, but analyzes every document: slow, and what the laws measure the index by.
@@ -219,6 +390,7 @@ impl<S: Store> Search<S> {
         let mut failure = None;
         let mut count = |doc_id, document: Document| {
             let (terms, _) = Terms::of(&document.title, &document.body, document.language);
+            let terms = terms.dated(document.recency);
             totals.push(Totals { documents: 1, words: terms.words() });
             let found = (doc_id, document.surface.as_str(), audience.sees(&document.audience));
             let terms = TermsRef::parse(terms.as_bytes());
@@ -232,12 +404,15 @@ impl<S: Store> Search<S> {
         if words.len() == 0 {
             return Ok(nothing(query, words.ignored));
         }
-        let statistics = Statistics { holding, ..rank::statistics(totals.into_iter(), 0) };
-        let weights = Weights::of(&statistics, words.repeats());
+        let mut statistics = Statistics { holding, ..rank::statistics(totals.into_iter(), 0) };
+        words.even_out(&mut statistics.holding);
+        let weights = Weights::of(&statistics, words.factors());
         let weights = query.after.as_ref().map_or(weights, |cursor| cursor.weights.clone());
-        let mut tally = tally(query);
-        fresh.offer(&words, &weights.scorer(query.title_weight), &mut tally);
-        self.results(conn, query, audience, words, tally, weights).await
+        let mut tally = tally(query, &words);
+        fresh.offer(&words, &weights.scorer(query.title_weight), query.boost().as_ref(), &mut tally);
+        let corrections = query.after.as_ref().map_or_else(Vec::new, |cursor| cursor.corrections.clone());
+        let ranked = Ranked { words, tally, weights, corrections, rank: Duration::ZERO };
+        self.results(conn, query, audience, ranked).await
     }
 
     /// Fetches the documents of a page.
@@ -246,40 +421,85 @@ impl<S: Store> Search<S> {
         conn: &mut S::Connection,
         query: &Query,
         audience: &Audience,
-        mut words: Words,
-        tally: Tally<'_>,
-        weights: Weights,
+        ranked: Ranked<'_>,
     ) -> Result<Results> {
+        let started = Instant::now();
+        let Ranked { mut words, tally, weights, corrections, rank } = ranked;
         let mode = tally.mode();
-        let (total, counts) = (tally.total(mode), tally.counts(mode));
-        let (page, has_more) = tally.page(mode);
-        let ids: Vec<_> = page.iter().map(|position| position.doc_id).collect();
-        let mut documents: BTreeMap<_, _> = if ids.is_empty() {
-            BTreeMap::new()
-        } else {
-            self.store.documents(conn, audience, &ids).await?.into_iter().collect()
-        };
-        let mut hits = Vec::with_capacity(page.len());
-        for position in &page {
-            if let Some(document) = documents.remove(&position.doc_id) {
-                hits.extend(hit(document, position.score, query, mode, &mut words, page.len())?);
+        let (mut total, mut counts) = (tally.total(mode), tally.counts(mode));
+        let is_late = tally.is_partial;
+        let (page, mut has_more) = tally.page(mode);
+        let has_phrases = words.has_phrases();
+        let mut hits: Vec<Hit> = Vec::with_capacity(page.len().min(query.limit));
+        let (mut examined, mut read) = (0, 0);
+        let mut corrected: Vec<Option<String>> = vec![None; corrections.len()];
+        'page: for positions in page.chunks(if has_phrases { FETCHED } else { query.limit }) {
+            let ids: Vec<_> = positions.iter().map(|position| position.doc_id).collect();
+            let mut documents: BTreeMap<_, _> = self.store.documents(conn, audience, &ids).await?.into_iter().collect();
+            for position in positions {
+                if hits.len() == query.limit || has_phrases && read > READ {
+                    break 'page;
+                }
+                examined += 1;
+                if let Some(document) = documents.remove(&position.doc_id) {
+                    read += document.title.len() + document.body.len();
+                    for (correction, word) in corrections.iter().zip(&mut corrected) {
+                        let is_new = word.is_none() && correction.language == document.language;
+                        *word = word.take().or_else(|| document.word_of(&correction.term, |_| true).filter(|_| is_new));
+                    }
+                    hits.extend(hit(document, position.score, query, mode, &mut words, page.len().min(query.limit))?);
+                }
             }
         }
-        let last = page.last().filter(|_| has_more);
-        let next = last.map(|&last| Cursor { fingerprint: query.fingerprint(), mode, weights, last });
-        Ok(Results { hits, total, counts, next, mode, ignored_words: words.ignored })
+        has_more |= examined < page.len();
+        if has_phrases && !has_more && query.after.is_none() {
+            total = hits.len() as u64;
+            counts.retain(|surface, _| !query.allows(surface));
+            for hit in &hits {
+                *counts.entry(hit.surface.clone()).or_default() += 1;
+            }
+        }
+        let did_you_mean = typo::corrected(&query.text, &words, corrections.iter().zip(&corrected));
+        // After a ranking that was cut short nobody knows what comes next.
+        let last = examined.checked_sub(1).map(|at| page[at]).filter(|_| has_more && !is_late);
+        let fingerprint = query.fingerprint();
+        let today = query.after.as_ref().map_or_else(|| recency::day(Utc::now()), |cursor| cursor.today);
+        let next =
+            last.map(|last| Cursor { fingerprint, mode, corrections: corrections.clone(), weights, today, last });
+        let is_short = hits.len() < query.limit;
+        let timings = Timings { rank, fetch: started.elapsed() };
+        Ok(Results {
+            hits,
+            total,
+            counts,
+            next,
+            mode,
+            ignored_words: words.ignored,
+            did_you_mean,
+            is_partial: is_late || has_phrases && has_more && is_short,
+            timings,
+            corrections,
+        })
     }
+}
+
+/// What a query came to before documents are fetched.
+struct Ranked<'a> {
+    words: Words,
+    tally: Tally<'a>,
+    weights: Weights,
+    corrections: Vec<Correction>,
+    rank: Duration,
 }
 
 /// Answers a query without a single word.
 fn nothing(query: &Query, ignored_words: usize) -> Results {
     let mode = if query.mode == MatchMode::All { MatchMode::All } else { MatchMode::Any };
-    Results { hits: Vec::new(), total: 0, counts: BTreeMap::new(), next: None, mode, ignored_words }
+    Results { mode, ignored_words, ..Results::default() }
 }
 
-fn tally(query: &Query) -> Tally<'_> {
-    let after = query.after.as_ref();
-    Tally::new(query, after.map(|cursor| cursor.mode), after.map(|cursor| cursor.last))
+fn tally<'a>(query: &'a Query, words: &Words) -> Tally<'a> {
+    Tally::new(query, if words.has_phrases() { CANDIDATES.max(query.limit) } else { query.limit })
 }
 
 /// Shows a document that was ranked, if it is still a match.
@@ -291,6 +511,9 @@ fn hit(
     words: &mut Words,
     hits: usize,
 ) -> Result<Option<Hit>> {
+    if !words.phrases_hold([&document.title, &document.body], document.language) {
+        return Ok(None);
+    }
     let (title, in_title) = Highlighted::of(&document.title, document.language, words);
     let (snippet, in_body) = Highlighted::snippet(&document.body, document.language, words, hits);
     // Marks prove a match, mostly. Without them the text is analyzed as it was for the index, unless some of it was not read.
@@ -314,5 +537,5 @@ fn is_match(document: &Document, mode: MatchMode, words: &mut Words) -> Result<b
     let (terms, _) = Terms::of(&document.title, &document.body, document.language);
     let mut found = Vec::new();
     words.find(TermsRef::parse(terms.as_bytes())?, &mut found)?;
-    Ok(words.judge(&found).matches(mode))
+    Ok(words.criteria().judge(words::held(&found)).matches(mode))
 }

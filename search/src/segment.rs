@@ -4,7 +4,7 @@
 //! [pages](page) that are rows of a table, and a [head](head) in a row of its own. A key is a term with its language, or an audience
 //! tag; its value is the [set](set) of the documents that hold it and, for a term, two bytes for each: its
 //! [`Frequency`](crate::bm25::Frequency) there and the [`Length`](crate::bm25::Length) of the document. Nothing in it depends on
-//! other documents, so no statistics ever go stale.
+//! other documents, so no statistics ever go stale. One more key has the days of the documents.
 //!
 //! Whatever the bytes are, reading them neither panics nor allocates more than a multiple of their own size or of
 //! [`MAX_DOCUMENTS`].
@@ -20,10 +20,13 @@ use crate::language::Language;
 /// The most documents of a segment.
 pub(crate) const MAX_DOCUMENTS: u32 = 1 << 22;
 
+/// The key of the days: a set of documents like that of a term, with the day of each for its frequency and length.
+pub(crate) const DAY: u8 = u8::MAX - 1;
+
 /// The first byte of the key of a tag, where that of a term has its language.
 const TAG: u8 = u8::MAX;
 
-/// The bit that stands for the tags among the languages of a segment.
+/// The bit that stands for tags and days among the languages of a segment.
 const TAG_BIT: u8 = 62;
 
 /// What is looked up in the segments.
@@ -40,6 +43,10 @@ pub struct Key {
 impl Key {
     pub(crate) fn of_term(language: Language, term: &[u8]) -> Self {
         Self { bytes: term_key(language.byte(), term), namespace: namespace(language.byte()), known: Vec::new() }
+    }
+
+    pub(crate) fn of_days() -> Self {
+        Self { bytes: vec![DAY], namespace: namespace(DAY), known: Vec::new() }
     }
 
     pub(crate) fn of_tag(tag: &Tag) -> Self {

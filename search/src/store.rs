@@ -96,6 +96,25 @@ pub trait Store: Send + Sync + 'static {
         ids: &[DocId],
     ) -> impl Future<Output = Result<Vec<(DocId, Document)>>> + Send;
 
+    /// Returns a document with all of its text, if it exists and `audience` may see it.
+    fn find(
+        &self,
+        conn: &mut Self::Connection,
+        audience: &Audience,
+        surface: &Surface,
+        entity_id: &EntityId,
+    ) -> impl Future<Output = Result<Option<Document>>> + Send;
+
+    /// Returns pages of all segments that may hold keys from `from` on and below `to`, at most `limit`: the single ones first, the
+    /// largest of them before the others and without their blocks.
+    fn vocabulary(
+        &self,
+        conn: &mut Self::Connection,
+        from: &[u8],
+        to: &[u8],
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Page>>> + Send;
+
     /// Shows every document of the snapshot to `each`, in any order, in one statement.
     fn scan(
         &self,
@@ -267,6 +286,7 @@ impl Indexed {
         let (terms, cut_words) = Terms::of(&title, &body, document.language);
         let (url, dropped_url) = whole(document.url.as_deref(), MAX_URL);
         let (extra, dropped_extra) = whole(document.extra.as_deref(), MAX_EXTRA);
+        let recency = document.recency.map(within_years);
         let document = Document {
             surface: document.surface.clone(),
             entity_id: document.entity_id.clone(),
@@ -274,12 +294,15 @@ impl Indexed {
             body,
             language: document.language,
             audience: document.audience.clone(),
-            recency: document.recency.map(within_years),
+            recency,
             url,
             extra,
         };
         let cut_bytes = cut_of_title + cut_of_body;
-        (Self { document, terms }, UpsertReport { cut_bytes, cut_words, dropped_url, dropped_extra })
+        (
+            Self { document, terms: terms.dated(recency) },
+            UpsertReport { cut_bytes, cut_words, dropped_url, dropped_extra },
+        )
     }
 }
 

@@ -1,19 +1,22 @@
 //! The terms of a document as one compact value, made to be read from beginning to end.
 //!
-//! `format, generation, language, length` (a byte each), then for every distinct term in byte order: its size, its
+//! `format, generation, language, length` (a byte each) and the day of the document (two), then for every distinct term in byte order: its size, its
 //! [`Frequency`] (a byte each) and its bytes. The terms themselves are stored, not hashes of them: they take no more room (a
 //! stemmed word has six bytes on average), a scan that compares sorted terms with a sorted query stays in the nanoseconds, and
 //! neither an unlucky nor a chosen collision can make a document match.
 
 use std::ops::Range;
 
+use chrono::{DateTime, Utc};
+
 use crate::analyzer::{self, GENERATION, Kind};
 use crate::bm25::{Frequency, Length};
 use crate::error::{Error, Result};
 use crate::language::Language;
+use crate::rank::recency::{self, Day};
 
 const FORMAT: u8 = 1;
-const HEADER: usize = 4;
+const HEADER: usize = 6;
 
 /// The terms of a document, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,13 @@ impl Terms {
         occurrences.add(body, Field::Body, language);
         let cut_words = occurrences.cut_words;
         (Self(occurrences.encode(language)), cut_words)
+    }
+
+    /// Notes the day of the document.
+    pub(crate) fn dated(mut self, at: Option<DateTime<Utc>>) -> Self {
+        let day = at.map_or(0, recency::day);
+        self.0[HEADER - 2..HEADER].copy_from_slice(&day.to_le_bytes());
+        self
     }
 
     /// Returns the bytes to store.
@@ -61,17 +71,20 @@ pub(crate) struct TermsRef<'a> {
     pub(crate) generation: u8,
     pub(crate) language: Language,
     pub(crate) length: Length,
+    /// 0 if the document is of no day.
+    pub(crate) day: Day,
     entries: &'a [u8],
 }
 
 impl<'a> TermsRef<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
         match *bytes {
-            [FORMAT, generation, language, length, ref entries @ ..] => Ok(Self {
+            [FORMAT, generation, language, length, early, late, ref entries @ ..] => Ok(Self {
                 generation,
                 // A newer release may know more languages than this one: its documents must not fail everybody's search.
                 language: Language::from_byte(language).unwrap_or(Language::Other),
                 length: Length::from_byte(length),
+                day: Day::from_le_bytes([early, late]),
                 entries,
             }),
             _ => Err(Error::Corrupt { what: "terms" }),
@@ -140,7 +153,7 @@ impl Occurrences {
         let text = self.text.as_bytes();
         self.terms.sort_unstable_by_key(|(range, _)| &text[range.clone()]);
         let mut bytes = Vec::with_capacity(HEADER + text.len());
-        bytes.extend([FORMAT, GENERATION, language.byte(), Length::of(self.words).byte()]);
+        bytes.extend([FORMAT, GENERATION, language.byte(), Length::of(self.words).byte(), 0, 0]);
         for same in self.terms.chunk_by(|a, b| text[a.0.clone()] == text[b.0.clone()]) {
             let in_title = same.iter().filter(|(_, field)| *field == Field::Title).count();
             let term = &text[same[0].0.clone()];

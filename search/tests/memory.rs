@@ -77,6 +77,20 @@ impl Store for Interrupted {
         Ok(snapshot)
     }
 
+    async fn find(
+        &self,
+        conn: &mut memory::Connection,
+        audience: &Audience,
+        surface: &Surface,
+        entity_id: &EntityId,
+    ) -> Result<Option<Document>> {
+        Memory.find(conn, audience, surface, entity_id).await
+    }
+
+    async fn vocabulary(&self, conn: &mut memory::Connection, from: &[u8], to: &[u8], limit: u32) -> Result<Vec<Page>> {
+        Memory.vocabulary(conn, from, to, limit).await
+    }
+
     async fn documents(
         &self,
         conn: &mut memory::Connection,

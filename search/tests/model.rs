@@ -2,12 +2,15 @@
 
 mod oracle;
 
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
 use oracle::{Answer, Oracle};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use stoa_search::{
     Audience, Cursor, Document, EntityId, Language, MatchMode, Memory, Postgres, Query, Search, Source, Sqlite, Store,
-    Surface, Tag, memory,
+    Surface, Tag, Timings, memory,
 };
 
 /// Stems of themselves, so that the oracle needs no stemmer. The first ones are drawn often.
@@ -43,6 +46,8 @@ struct Text {
     title: Vec<usize>,
     body: Vec<usize>,
     tags: Vec<usize>,
+    /// In days; `None`: of no day.
+    age: Option<u16>,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +60,10 @@ struct Question {
     surfaces: Vec<usize>,
     /// `None` sees everything.
     audience: Option<Vec<usize>>,
+    /// `None` looks everywhere.
+    within: Option<Vec<usize>>,
+    /// In days.
+    half_life: Option<u16>,
 }
 
 fn word() -> impl Strategy<Value = usize> {
@@ -64,8 +73,9 @@ fn word() -> impl Strategy<Value = usize> {
 fn text() -> impl Strategy<Value = Text> {
     let body = prop_oneof![6 => prop::collection::vec(word(), 0..12), 1 => prop::collection::vec(word(), 20..150)];
     let tags = prop::collection::vec(0..TAGS.len(), 0..3);
-    (0..SURFACES.len(), 0..IDS.len(), prop::collection::vec(word(), 0..4), body, tags)
-        .prop_map(|(surface, id, title, body, tags)| Text { surface, id, title, body, tags })
+    let age = prop::option::of(0..40_u16);
+    (0..SURFACES.len(), 0..IDS.len(), prop::collection::vec(word(), 0..4), body, tags, age)
+        .prop_map(|(surface, id, title, body, tags, age)| Text { surface, id, title, body, tags, age })
 }
 
 fn question() -> impl Strategy<Value = Question> {
@@ -74,8 +84,10 @@ fn question() -> impl Strategy<Value = Question> {
     let audience = prop::option::weighted(0.8, prop::collection::vec(0..TAGS.len(), 0..3));
     let without = prop::option::weighted(0.2, word());
     let surfaces = prop::collection::vec(0..SURFACES.len(), 0..2);
-    (prop::collection::vec(word(), 1..5), without, mode, weight, 1..6_usize, surfaces, audience).prop_map(
-        |(words, without, mode, title_weight, limit, surfaces, audience)| Question {
+    let within = prop::option::weighted(0.2, prop::collection::vec(0..TAGS.len(), 0..2));
+    let half_life = prop::option::weighted(0.3, 1..20_u16);
+    (prop::collection::vec(word(), 1..5), without, mode, weight, 1..6_usize, surfaces, audience, within, half_life)
+        .prop_map(|(words, without, mode, title_weight, limit, surfaces, audience, within, half_life)| Question {
             words,
             without,
             mode,
@@ -83,8 +95,9 @@ fn question() -> impl Strategy<Value = Question> {
             limit,
             surfaces,
             audience,
-        },
-    )
+            within,
+            half_life,
+        })
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -104,11 +117,15 @@ fn phrase(words: &[usize]) -> String {
 }
 
 fn document(text: &Text) -> Document {
-    Document::new(SURFACES[text.surface].clone(), EntityId::new(IDS[text.id]).unwrap())
+    let document = Document::new(SURFACES[text.surface].clone(), EntityId::new(IDS[text.id]).unwrap())
         .title(phrase(&text.title))
         .body(phrase(&text.body))
         .language(if text.id < 6 { Language::English } else { Language::Other })
-        .audience(text.tags.iter().map(|&tag| Tag::new(TAGS[tag]).unwrap()))
+        .audience(text.tags.iter().map(|&tag| Tag::new(TAGS[tag]).unwrap()));
+    match text.age {
+        Some(age) => document.recency(Utc::now() - TimeDelta::days(age.into())),
+        None => document,
+    }
 }
 
 /// A page of answers: `(surface, id, score)` of every hit, the total, the counts.
@@ -159,10 +176,20 @@ async fn pages<S: Store>(search: &Search<S>, conn: &mut S::Connection, question:
         None => Audience::everything(),
         Some(tags) => Audience::tags(tags.iter().map(|&tag| Tag::new(TAGS[tag]).unwrap())),
     };
+    let audience = match &question.within {
+        None => audience,
+        Some(tags) => audience.within(tags.iter().map(|&tag| Tag::new(TAGS[tag]).unwrap())),
+    };
+    let query = match question.half_life {
+        None => query,
+        Some(days) => query.boost_recency(Duration::from_hours(24 * u64::from(days))),
+    };
     let (mut pages, mut page) = (Vec::new(), query.clone());
     loop {
-        let results = search.search(conn, &page, &audience).await.unwrap();
-        let exact = search.search_exactly(conn, &page, &audience).await.unwrap();
+        let mut results = search.search(conn, &page, &audience).await.unwrap();
+        let mut exact = search.search_exactly(conn, &page, &audience).await.unwrap();
+        results.timings = Timings::default();
+        exact.timings = Timings::default();
         assert_eq!(format!("{results:?}"), format!("{exact:?}"), "the index changes nothing, to the last bit");
         let hits = results.hits.iter().map(|hit| (hit.surface.to_string(), hit.entity_id.to_string(), hit.score));
         let counts = results.counts.iter().map(|(surface, count)| (surface.to_string(), *count));

@@ -126,7 +126,7 @@ async fn a_compactor_that_dies_half_way_changes_nothing() {
         search.upsert(&mut conn, &boat(&id.to_string())).await.unwrap();
     }
     let everything = Audience::everything();
-    let expected = format!("{:?}", search.search(&mut conn, &Query::text("boat"), &everything).await.unwrap());
+    let expected = format!("{:?}", search.search(&mut conn, &Query::text("boat"), &everything).await.unwrap().hits);
     // It is dropped at every point where it waits for the database.
     let mut polls = 0;
     loop {
@@ -144,9 +144,9 @@ async fn a_compactor_that_dies_half_way_changes_nothing() {
         .await;
         drop(compaction);
         let found = search.search(&mut conn, &Query::text("boat"), &everything).await.unwrap();
-        assert_eq!(format!("{found:?}"), expected, "{polls}");
-        if let Some(done) = done {
-            assert!(done.unwrap().is_complete);
+        assert_eq!(format!("{:?}", found.hits), expected, "{polls}");
+        // One that was dropped may still be on its way out, and counts as another compactor until then.
+        if done.is_some_and(|done| done.unwrap().is_complete) {
             break;
         }
         polls += 1;

@@ -228,10 +228,14 @@ BEGIN
 END
 $$;
 
--- Drops the partitions of months that have ended by then, with the personal data and the keys of their records.
-CREATE FUNCTION audit_drop_partitions(before timestamptz) RETURNS TABLE (from_at timestamptz, until_at timestamptz, records bigint) LANGUAGE plpgsql AS $$
+-- Drops the partitions of months that have ended by then, with the personal data and the keys of their records. Where the log is in
+-- use and one of these months holds records that have no leaf yet, it drops nothing, and names those months and how many there are.
+CREATE FUNCTION audit_drop_partitions(before timestamptz)
+RETURNS TABLE (from_at timestamptz, until_at timestamptz, records bigint, unsealed bigint) LANGUAGE plpgsql AS $$
 DECLARE
     name text;
+    names text[] := ARRAY[]::text[];
+    is_sealed boolean := true;
 BEGIN
     FOR name IN
         SELECT relname
@@ -243,8 +247,26 @@ BEGIN
         from_at := to_date(right(name, 6), 'YYYYMM')::timestamp AT TIME ZONE 'UTC';
         until_at := date_trunc('month', from_at + interval '35 days', 'UTC');
         CONTINUE WHEN until_at > before;
+        names := names || name;
         -- Nothing is added to a month while it is counted, and all others are written to until it is dropped.
         EXECUTE format('LOCK TABLE %I IN SHARE MODE', name);
+        IF EXISTS (SELECT FROM audit_checkpoint) THEN
+            EXECUTE format(
+                'SELECT count(*) FROM %I AS record WHERE NOT EXISTS (SELECT FROM audit_leaf WHERE record_id = record.id)', name
+            ) INTO unsealed;
+            IF unsealed > 0 THEN
+                is_sealed := false;
+                RETURN NEXT;
+            END IF;
+        END IF;
+    END LOOP;
+    IF NOT is_sealed THEN
+        RETURN;
+    END IF;
+    unsealed := 0;
+    FOREACH name IN ARRAY names LOOP
+        from_at := to_date(right(name, 6), 'YYYYMM')::timestamp AT TIME ZONE 'UTC';
+        until_at := date_trunc('month', from_at + interval '35 days', 'UTC');
         EXECUTE format('SELECT count(*) FROM %I', name) INTO records;
         EXECUTE format('DELETE FROM audit_private USING %I AS record WHERE record_id = record.id', name);
         DELETE FROM audit_idempotency AS used WHERE used.at >= from_at AND used.at < until_at;

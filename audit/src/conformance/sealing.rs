@@ -196,11 +196,10 @@ pub async fn a_sealer_dropped_on_its_way_loses_and_doubles_nothing<H: Harness>(h
         }
     }
     let mut last = sealer(harness, notes.clone());
-    // The connection of one that was dropped may still be giving back its lock.
-    while verify(harness, None).await.unsealed > 0 {
+    // The connection of one that was dropped may still be giving back its lock, or committing what it had sealed.
+    while notes.published().last().is_none_or(|head| head.size < 48) {
         last.seal_once().await.unwrap();
     }
-    last.seal_once().await.unwrap();
     assert_eq!(leaves(harness).await.len(), 48);
     let published = notes.published();
     assert_eq!(published.last().map(|head| head.size), Some(48));

@@ -159,20 +159,24 @@ impl LogStore for Postgres {
     }
 
     async fn compare(&self, conn: &mut PgConnection, first: u64, limit: u32) -> Result<Vec<Compared>> {
-        let rows = sqlx::query(
+        // Columns in one row: a row for each leaf is a quarter of the time that a record takes to verify.
+        let row = sqlx::query(
             r#"
-            SELECT leaf_index, record_id, place, leaf_hash
-            FROM audit_leaf
-            WHERE leaf_index >= $1
-            ORDER BY leaf_index
-            LIMIT $2
+            SELECT array_agg(leaf_index), array_agg(record_id), array_agg(place), array_agg(leaf_hash)
+            FROM (
+                SELECT leaf_index, record_id, place, leaf_hash
+                FROM audit_leaf
+                WHERE leaf_index >= $1
+                ORDER BY leaf_index
+                LIMIT $2
+            ) AS page
             "#,
         )
         .bind(as_signed(first))
         .bind(i64::from(limit))
-        .fetch_all(&mut *conn)
+        .fetch_one(&mut *conn)
         .await?;
-        let mut leaves = rows.iter().map(compared).collect::<Result<Vec<_>>>()?;
+        let mut leaves = compared(&row)?;
         // Records of one cluster lie in the order of the log; after a restore it begins anew.
         for run in leaves.chunk_by_mut(|left, right| (left.place, left.record) < (right.place, right.record)) {
             compare_run(conn, run).await?;
@@ -374,7 +378,7 @@ async fn compare_run(conn: &mut PgConnection, run: &mut [Compared]) -> Result<()
         SELECT
             id, at, action, actor_kind, actor_id, impersonator_id, on_behalf_of_id, outcome, entity_type, entity_id,
             scope_type, scope_id, request_id, trace_id, client_trust, client_commit, private_commit,
-            before::text, after::text, leaf_hash, xid
+            before, after, leaf_hash, xid
         FROM audit_record
         WHERE (xid, id) >= ($1, $2) AND (xid, id) <= ($3, $4)
         ORDER BY xid, id
@@ -415,14 +419,20 @@ fn rehash(row: &PgRow) -> Result<Option<[u8; 32]>> {
     Ok((row.try_get::<&[u8], _>(19)? == hash).then_some(hash))
 }
 
-fn compared(row: &PgRow) -> Result<Compared> {
-    Ok(Compared {
-        index: number(row, "leaf_index")?,
-        record: row.try_get("record_id")?,
-        place: row.try_get("place")?,
-        hash: hash(row, "leaf_hash")?,
-        state: RecordState::Absent,
-    })
+fn compared(row: &PgRow) -> Result<Vec<Compared>> {
+    let indices = row.try_get::<Option<Vec<i64>>, _>(0)?.unwrap_or_default();
+    let records = row.try_get::<Option<Vec<Uuid>>, _>(1)?.unwrap_or_default();
+    let places = row.try_get::<Option<Vec<i64>>, _>(2)?.unwrap_or_default();
+    let hashes = row.try_get::<Option<Vec<Vec<u8>>>, _>(3)?.unwrap_or_default();
+    let leaf = |(((index, record), place), hash): (((i64, Uuid), i64), Vec<u8>)| {
+        let index = corrupt("leaf_index", index.try_into())?;
+        let hash = corrupt("leaf_hash", Hash::try_from(&*hash))?;
+        Ok(Compared { index, record, place, hash, state: RecordState::Absent })
+    };
+    let mut leaves = indices.into_iter().zip(records).zip(places).zip(hashes).map(leaf).collect::<Result<Vec<_>>>()?;
+    // They are in order as a rule, but no aggregate promises that.
+    leaves.sort_unstable_by_key(|leaf| leaf.index);
+    Ok(leaves)
 }
 
 fn signed_head(row: &PgRow) -> Result<SignedHead> {

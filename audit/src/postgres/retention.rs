@@ -52,15 +52,21 @@ pub async fn create_partition(conn: &mut PgConnection, month: DateTime<Utc>) -> 
 /// Drops the partitions of all months that had ended by this moment, with the personal data and the keys of their records, and
 /// writes into `audit_pruned` which months these were, so that a missing record can be told from a pruned one.
 ///
-/// It waits as [`create_partition`] does. Records in the default partition stay.
+/// It waits as [`create_partition`] does. Records in the default partition stay. Where a sealer works on the log, it first has to
+/// have come to the end of these months: a record that goes without a leaf leaves no trace.
 ///
 /// # Errors
-/// As [`create_partition`].
+/// [`Error::Unsealed`] if the log is in use and one of the months holds records that are not sealed yet: then nothing was
+/// dropped. Otherwise as [`create_partition`].
 pub async fn drop_partitions_before(conn: &mut PgConnection, moment: DateTime<Utc>) -> Result<Vec<Pruned>> {
-    let months: Vec<(DateTime<Utc>, DateTime<Utc>, i64)> =
-        sqlx::query_as("SELECT from_at, until_at, records FROM audit_drop_partitions($1)")
+    let months: Vec<(DateTime<Utc>, DateTime<Utc>, i64, i64)> =
+        sqlx::query_as("SELECT from_at, until_at, coalesce(records, 0), unsealed FROM audit_drop_partitions($1)")
             .bind(moment)
             .fetch_all(conn)
             .await?;
-    Ok(months.into_iter().map(|(from, until, records)| Pruned { from, until, records }).collect())
+    let unsealed: u64 = months.iter().map(|(.., unsealed)| unsealed.unsigned_abs()).sum();
+    if unsealed > 0 {
+        return Err(Error::Unsealed { records: unsealed });
+    }
+    Ok(months.into_iter().map(|(from, until, records, _)| Pruned { from, until, records }).collect())
 }

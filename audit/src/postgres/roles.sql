@@ -1,6 +1,7 @@
 -- Who may do what, to be run once by a superuser after the migrations. `audit_owner` owns the tables and runs migrations and
--- retention; the application adds and reads, and removes personal data, and nothing else. Put your own role's name in the
--- place of `application`. It needs no right on any partition: what it does goes through `audit_record`.
+-- retention; the application adds and reads, and removes personal data, and nothing else; `audit_sealer` reads, adds to the log, and
+-- verifies. Put your own role's name in the place of `application`, and grant it `audit_sealer` if it seals as well. Neither needs
+-- a right on any partition: what they do goes through `audit_record`.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'audit_owner') THEN
@@ -8,6 +9,9 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'application') THEN
         CREATE ROLE application NOLOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'audit_sealer') THEN
+        CREATE ROLE audit_sealer NOLOGIN;
     END IF;
 END
 $$;
@@ -25,10 +29,12 @@ ALTER FUNCTION audit_refuse() OWNER TO audit_owner;
 ALTER FUNCTION audit_create_partition(timestamptz) OWNER TO audit_owner;
 ALTER FUNCTION audit_drop_partitions(timestamptz) OWNER TO audit_owner;
 
-GRANT USAGE ON SCHEMA public TO application;
+GRANT USAGE ON SCHEMA public TO application, audit_sealer;
 GRANT SELECT, INSERT ON audit_record, audit_idempotency TO application;
 GRANT SELECT, INSERT, DELETE ON audit_private TO application;
-GRANT SELECT ON audit_pruned TO application;
 
--- Whoever runs the sealer adds to the log; everybody may read proofs.
-GRANT SELECT, INSERT ON audit_leaf, audit_node, audit_checkpoint TO application;
+-- Everybody may read the log, for proofs, and what was pruned, to verify.
+GRANT SELECT ON audit_leaf, audit_node, audit_checkpoint, audit_pruned TO application;
+
+GRANT SELECT ON audit_record, audit_private, audit_pruned TO audit_sealer;
+GRANT SELECT, INSERT ON audit_leaf, audit_node, audit_checkpoint TO audit_sealer;

@@ -6,6 +6,7 @@ WITH revived AS (
         FROM jobs_queue_history
         WHERE state <> 'succeeded' AND ($1::bigint IS NULL OR id = $1) AND ($2::text IS NULL OR queue = $2)
             AND ($3::text IS NULL OR kind = $3) AND ($4::text IS NULL OR state = $4)
+            AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
         ORDER BY id
         LIMIT $5
         FOR UPDATE SKIP LOCKED
@@ -28,6 +29,7 @@ waiting AS (
         FROM jobs_queue_job
         WHERE state = 'failed' AND run_at > statement_timestamp() AND ($1::bigint IS NULL OR id = $1)
             AND ($2::text IS NULL OR queue = $2) AND ($3::text IS NULL OR kind = $3) AND ($4::text IS NULL OR state = $4)
+            AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
         ORDER BY id
         LIMIT $5
         FOR UPDATE SKIP LOCKED

@@ -51,10 +51,11 @@ impl Oracle {
         let asked: BTreeSet<usize> = question.words.iter().copied().collect();
         let held = |text: &Text| asked.iter().filter(|&&word| count(text, word) != (0, 0)).count();
         let excluded = |text: &Text| question.without.is_some_and(|word| count(text, word) != (0, 0));
-        let visible = |text: &Text| match &question.audience {
+        let meets = |text: &Text, tags: &Option<Vec<usize>>| match tags {
             None => true,
             Some(tags) => tags.iter().any(|&tag| text.tags.iter().any(|&other| TAGS[tag] == TAGS[other])),
         };
+        let visible = |text: &Text| meets(text, &question.audience) && meets(text, &question.within);
         let selected = |text: &Text| question.surfaces.is_empty() || question.surfaces.contains(&text.surface);
         let candidates: Vec<_> =
             self.documents.iter().filter(|(_, text)| visible(text) && !excluded(text) && held(text) > 0).collect();
@@ -92,7 +93,10 @@ impl Oracle {
             let frequency = f64::from(question.title_weight) * number(title.min(7)) + in_body;
             score += repeats * rarity * (k1 + 1.0) * frequency / (frequency + norm);
         }
-        score
+        match question.half_life.zip(text.age) {
+            Some((half_life, age)) => score * (1.0 + 0.5_f64.powf(f64::from(age) / f64::from(half_life))),
+            None => score,
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! What a query finds: the best hits of a page, and how many there are besides.
 
 use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Instant;
 
 use crate::bm25::{Frequency, Length, Scorer};
 use crate::cursor::Position;
 use crate::error::{Result, corrupt};
 use crate::id::Surface;
-use crate::query::{MatchMode, Query, Verdict, Words};
+use crate::query::words::{self, MAX_SLOTS, Verdict, Words};
+use crate::query::{MatchMode, Query};
+use crate::rank::recency::{Boost, Day};
 use crate::store::DocId;
 use crate::terms::TermsRef;
 
@@ -24,12 +27,32 @@ pub(crate) struct Tally<'a> {
     /// whether there is a next page.
     complete: BinaryHeap<Position>,
     partial: BinaryHeap<Position>,
+    /// How many are kept.
+    room: usize,
+    /// The slots that a visible document holds.
+    pub(crate) seen: u64,
+    slots: Option<Vec<Slot>>,
+    deadline: Option<Instant>,
+    pub(crate) is_partial: bool,
+}
+
+/// The matches that hold a slot.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Slot {
+    pub(crate) matches: u64,
+    pub(crate) best: Option<Position>,
 }
 
 impl<'a> Tally<'a> {
-    pub(crate) fn new(query: &'a Query, mode: Option<MatchMode>, after: Option<Position>) -> Self {
+    pub(crate) fn new(query: &'a Query, room: usize) -> Self {
+        let (mode, after) = query.after.as_ref().map(|cursor| (cursor.mode, cursor.last)).unzip();
         Self {
             query,
+            room,
+            seen: 0,
+            slots: None,
+            deadline: query.time_limit.and_then(|limit| Instant::now().checked_add(limit)),
+            is_partial: false,
             mode,
             after,
             surfaces: Vec::new(),
@@ -38,6 +61,21 @@ impl<'a> Tally<'a> {
             complete: BinaryHeap::new(),
             partial: BinaryHeap::new(),
         }
+    }
+
+    /// Counts the matches that hold each slot, too.
+    pub(crate) fn counting_slots(query: &'a Query) -> Self {
+        Self { slots: Some(vec![Slot::default(); MAX_SLOTS]), ..Self::new(query, 1) }
+    }
+
+    pub(crate) fn into_slots(self) -> Vec<Slot> {
+        self.slots.unwrap_or_default()
+    }
+
+    /// Answers whether the time is over, and remembers it.
+    pub(crate) fn is_late(&mut self) -> bool {
+        self.is_partial |= self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        self.is_partial
     }
 
     /// Returns the index of a surface.
@@ -53,7 +91,14 @@ impl<'a> Tally<'a> {
 
     /// Counts a visible document and keeps it if it is among the best; its id is asked for only then.
     #[inline]
-    pub(crate) fn offer(&mut self, surface: usize, verdict: Verdict, score: f32, doc_id: impl FnOnce() -> DocId) {
+    pub(crate) fn offer(
+        &mut self,
+        surface: usize,
+        held: u64,
+        verdict: Verdict,
+        score: f32,
+        doc_id: impl FnOnce() -> DocId,
+    ) {
         match verdict {
             Verdict::NoMatch => return,
             Verdict::AllWords => self.counts[surface][0] += 1,
@@ -62,18 +107,28 @@ impl<'a> Tally<'a> {
         if !self.is_allowed[surface] {
             return;
         }
+        if let Some(slots) = &mut self.slots {
+            if verdict.matches(self.query.mode) {
+                let position = Position { score, doc_id: doc_id() };
+                for slot in slots.iter_mut().enumerate().filter(|(at, _)| held >> at & 1 == 1).map(|(_, slot)| slot) {
+                    slot.matches += 1;
+                    slot.best = Some(slot.best.map_or(position, |best| best.min(position)));
+                }
+            }
+            return;
+        }
         let wants_complete = verdict == Verdict::AllWords
             && self.may_be(MatchMode::All)
-            && is_candidate(&self.complete, self.query.limit, score);
-        let wants_partial = self.may_be(MatchMode::Any) && is_candidate(&self.partial, self.query.limit, score);
+            && is_candidate(&self.complete, self.room, score);
+        let wants_partial = self.may_be(MatchMode::Any) && is_candidate(&self.partial, self.room, score);
         if wants_complete || wants_partial {
             let position = Position { score, doc_id: doc_id() };
             if self.after.is_none_or(|after| position > after) {
                 if wants_complete {
-                    keep(&mut self.complete, self.query.limit, position);
+                    keep(&mut self.complete, self.room, position);
                 }
                 if wants_partial {
-                    keep(&mut self.partial, self.query.limit, position);
+                    keep(&mut self.partial, self.room, position);
                 }
             }
         }
@@ -109,8 +164,8 @@ impl<'a> Tally<'a> {
     pub(crate) fn page(self, mode: MatchMode) -> (Vec<Position>, bool) {
         let best = if mode == MatchMode::All { self.complete } else { self.partial };
         let mut page = best.into_sorted_vec();
-        let has_more = page.len() > self.query.limit;
-        page.truncate(self.query.limit);
+        let has_more = page.len() > self.room;
+        page.truncate(self.room);
         (page, has_more)
     }
 }
@@ -138,12 +193,15 @@ pub(crate) struct Fresh {
     /// For each match, the frequency of each word asked for.
     frequencies: Vec<Frequency>,
     found: Vec<Frequency>,
+    seen: u64,
 }
 
 struct Match {
     doc_id: DocId,
     surface: Surface,
     length: Length,
+    day: Day,
+    held: u64,
     verdict: Verdict,
 }
 
@@ -161,21 +219,26 @@ impl Fresh {
         for (holding, frequency) in holding.iter_mut().zip(asked) {
             *holding += u64::from(!frequency.is_absent());
         }
-        let verdict = words.judge(&self.found);
+        let held = words::held(&self.found);
+        let verdict = words.criteria().judge(held);
+        self.seen |= if is_visible { held } else { 0 };
         if is_visible && verdict != Verdict::NoMatch {
             let surface = corrupt("surface", Surface::new(surface))?;
             self.frequencies.extend(asked);
-            self.matches.push(Match { doc_id, surface, length: terms.length, verdict });
+            self.matches.push(Match { doc_id, surface, length: terms.length, day: terms.day, held, verdict });
         }
         Ok(())
     }
 
     /// Scores the matches.
-    pub(crate) fn offer(&self, words: &Words, scorer: &Scorer<'_>, tally: &mut Tally<'_>) {
+    pub(crate) fn offer(&self, words: &Words, scorer: &Scorer<'_>, boost: Option<&Boost>, tally: &mut Tally<'_>) {
+        tally.seen |= self.seen;
         for (at, found) in self.matches.iter().enumerate() {
             let frequencies = &self.frequencies[at * words.len()..(at + 1) * words.len()];
             let surface = tally.surface(&found.surface);
-            tally.offer(surface, found.verdict, scorer.score(frequencies, found.length), || found.doc_id);
+            let score = scorer.score(frequencies, found.length);
+            let score = boost.map_or(score, |boost| score * boost.of(found.day));
+            tally.offer(surface, found.held, found.verdict, score, || found.doc_id);
         }
     }
 }
