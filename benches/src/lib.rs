@@ -33,7 +33,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A run; `quick` makes everything small, `large` adds the cases that take long.
+    /// A run; `quick` makes everything small, `large` searches many more documents in place of the other cases.
     pub fn new(quick: bool, large: bool, corpus: Option<PathBuf>) -> Self {
         Self { quick, large, corpus }
     }

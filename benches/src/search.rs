@@ -34,11 +34,11 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
 async fn compare_here(setup: &Setup) -> Vec<Case> {
     let (documents, corpus) = corpus::documents(setup, setup.size(200_000, 5_000));
     let questions = Questions::of(&documents);
+    if setup.large {
+        return server::compare_large(setup, &documents, &questions).await;
+    }
     let mut cases = server::compare(setup, &documents, &corpus, &questions).await;
     cases.extend(embedded::compare(setup, &documents, &corpus, &questions).await);
-    if setup.large {
-        cases.extend(server::compare_large(setup, &documents, &questions).await);
-    }
     cases.extend(quality::compare(setup).await);
     cases
 }
