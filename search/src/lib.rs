@@ -17,8 +17,6 @@ mod rank;
 mod results;
 mod search;
 mod segment;
-#[cfg(feature = "postgres")]
-mod signature;
 mod source;
 mod store;
 mod terms;

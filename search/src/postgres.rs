@@ -17,7 +17,7 @@ use crate::language::Language;
 use crate::load::Load;
 use crate::segment::Key;
 use crate::segment::page::Page;
-use crate::signature;
+use crate::segment::signature;
 use crate::source::Source;
 use crate::store::{Change, DocId, Indexed, LOOK_EVERY, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
 use crate::terms::Terms;
