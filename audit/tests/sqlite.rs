@@ -165,7 +165,12 @@ async fn a_row_that_breaks_the_rules_is_corrupt() {
     let audit = Audit::new(Sqlite);
     let mut conn = database.pool().acquire().await.unwrap();
     for (statement, column) in [
-        (insert!("randomblob(16), 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"), "id"),
+        (
+            insert!(
+                "x'0000000003e840008000000000000000', 1000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
+            ),
+            "id",
+        ),
         (
             insert!(
                 "x'0000000003e870008000000000000000', 2000000, 'a.b.v1.C/D', 'user', 'u', 'failed', 'post', '1', NULL, NULL, NULL"
