@@ -1,15 +1,16 @@
 //! `cargo bench -p stoa-benches`: the hot paths on an embedded file, for watching them from change to change.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
+use sqlx::Connection;
 use stoa_audit::{Action, Actor, Audit, Entity, EntityId, EntityType, Record};
 use stoa_benches::capabilities::{self, BenchCapability};
 use stoa_jobs_runner::{Job, Jobs};
 use stoa_membership::{By, CachedMembership, Membership, Memory, Scope, UserId, memory};
-use stoa_search::{Audience, Document, Language, Query, Search, Surface, Tag, analyzer};
+use stoa_search::{Audience, Document, Language, Query, Search, Source, Surface, Tag, analyzer};
 use tokio::runtime::Runtime;
 
 const TEXT: &str = "We launch at nine from the boat house, before the tide turns, and row past both bridges to the old mill. \
@@ -90,7 +91,30 @@ fn enqueue(criterion: &mut Criterion) {
     });
 }
 
-fn search(criterion: &mut Criterion) {
+/// How many documents the searches are over.
+const DOCUMENTS: usize = 20_000;
+
+/// Documents with a word in each fourth of them, one in each hundredth, one in each two-thousandth, and others from here and there.
+fn documents() -> Vec<Document> {
+    let tag = Tag::try_from("group:rowing").expect("a tag");
+    let document = |number: usize| {
+        let mut body = String::new();
+        for (every, word) in [(4, "common "), (100, "middling "), (2000, "rare ")] {
+            if number.is_multiple_of(every) {
+                body.push_str(word);
+            }
+        }
+        let words = TEXT.split(' ').cycle().skip(number % 31).take(10 + number % 40);
+        body.extend(words.flat_map(|word| [word, " "]));
+        Document::new(Surface::FEED, number.to_string().as_str().try_into().expect("an id"))
+            .title(format!("Outing {number}"))
+            .body(body)
+            .audience([tag.clone()])
+    };
+    (0..DOCUMENTS).map(document).collect()
+}
+
+fn analyze(criterion: &mut Criterion) {
     criterion.bench_function("search/analyze 40 words", |bencher| {
         bencher.iter(|| {
             analyzer::words(black_box(TEXT), |word| {
@@ -98,31 +122,63 @@ fn search(criterion: &mut Criterion) {
             });
         });
     });
+}
 
+/// Postings without a database: what nobody may see is decoded and counted, what all may see is scored and the best are kept as well.
+fn rank(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let database = stoa_search::memory::Database::default();
+    let search = Search::new(stoa_search::Memory);
+    let mut conn = runtime.block_on(Source::acquire(&database)).expect("nothing fails");
+    runtime.block_on(search.upsert_many(&mut conn, &documents())).expect("nothing fails");
+    let stranger = Audience::tags([Tag::try_from("group:chess").expect("a tag")]);
+    for (name, audience) in [("decode", &stranger), ("decode, score and keep 20 of", &Audience::everything())] {
+        criterion.bench_function(&format!("search/{name} 5,000 postings"), |bencher| {
+            let query = Query::text("common");
+            bencher.iter(|| {
+                let found = search.search(&mut conn, &query, audience);
+                runtime.block_on(found).expect("nothing fails")
+            });
+        });
+    }
+}
+
+fn search(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let _inside = runtime.enter(); // connections return to their pool in it
     let database = runtime.block_on(testkit::sqlite_durable(&[&stoa_search::sqlite::MIGRATOR]));
     let search = Search::new(stoa_search::Sqlite);
-    let tag = Tag::try_from("group:rowing").expect("a tag");
-    let document = |number: usize| {
-        Document::new(Surface::FEED, number.to_string().as_str().try_into().expect("an id"))
-            .title(format!("Outing {number}"))
-            .body(TEXT)
-            .audience([tag.clone()])
-    };
-    let documents: Vec<Document> = (0..1000).map(document).collect();
-    let mut tx = runtime.block_on(database.pool().begin_with("BEGIN IMMEDIATE")).expect("the file opens");
-    runtime.block_on(search.upsert_many(&mut tx, &documents)).expect("the file is there");
+    let documents = documents();
+    let mut conn = runtime.block_on(database.pool().acquire()).expect("the file opens");
+    runtime.block_on(search.upsert_many(&mut conn, &documents)).expect("the file is there");
+    let audience = Audience::tags([Tag::try_from("group:rowing").expect("a tag")]);
+    for (word, share) in [("common", "a quarter"), ("middling", "a hundredth"), ("rare", "a two-thousandth")] {
+        criterion.bench_function(&format!("search/a word in {share} of 20,000 documents"), |bencher| {
+            let query = Query::text(word);
+            bencher.iter(|| {
+                let found = search.search(&mut conn, &query, &audience);
+                runtime.block_on(found).expect("the file is there")
+            });
+        });
+    }
+    criterion.bench_function("search/compact 999 changes", |bencher| {
+        bencher.iter_custom(|steps| {
+            let mut elapsed = Duration::ZERO;
+            for _ in 0..steps {
+                runtime.block_on(search.upsert_many(&mut conn, &documents[..999])).expect("the file is there");
+                let started = Instant::now();
+                let compacted = search.compact(database.pool(), Duration::from_hours(1));
+                runtime.block_on(compacted).expect("the file is there");
+                elapsed += started.elapsed();
+            }
+            elapsed
+        });
+    });
+    let mut tx = runtime.block_on(conn.begin_with("BEGIN IMMEDIATE")).expect("the file opens");
     criterion.bench_function("search/upsert in a transaction", |bencher| {
         bencher.iter(|| runtime.block_on(search.upsert(&mut tx, &documents[7])).expect("the file is there"));
     });
-    let audience = Audience::tags([tag.clone()]);
-    criterion.bench_function("search/search 1,000 documents exactly", |bencher| {
-        bencher.iter(|| {
-            runtime.block_on(search.search(&mut tx, &Query::text("old mill"), &audience)).expect("the file is there")
-        });
-    });
 }
 
-criterion_group!(benches, check, is_member, cached_is_member, record, enqueue, search);
+criterion_group!(benches, check, is_member, cached_is_member, record, enqueue, analyze, rank, search);
 criterion_main!(benches);

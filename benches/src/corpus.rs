@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::Setup;
 
@@ -18,21 +20,23 @@ pub(crate) struct Document {
     pub(crate) categories: Vec<String>,
 }
 
-/// Where real documents lie when they are at hand.
-const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/arxiv-200k.jsonl.gz");
-
 /// The first documents of the corpus, and what it is.
 pub(crate) fn documents(setup: &Setup, count: usize) -> (Vec<Document>, String) {
-    let path = setup.corpus.clone().unwrap_or_else(|| SHARED.into());
-    let Ok(file) = File::open(&path) else { return (generated(count), format!("{count} generated documents")) };
+    let Some(path) = &setup.corpus else { return (generated(count), format!("{count} generated documents")) };
+    let documents: Vec<Document> = lines(path, count);
+    let name = format!("{} documents of {}", documents.len(), path.file_name().unwrap_or_default().display());
+    (documents, name)
+}
+
+/// The first lines of a file of JSON objects, perhaps gzipped.
+pub(crate) fn lines<T: DeserializeOwned>(path: &Path, count: usize) -> Vec<T> {
+    let file = File::open(path).expect("the corpus is there");
     let is_compressed = path.extension().is_some_and(|extension| extension == "gz");
     let reader: Box<dyn Read> = if is_compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let lines = BufReader::new(reader).lines().take(count);
-    let documents: Vec<Document> = lines
-        .map(|line| serde_json::from_str(&line.expect("the corpus is readable")).expect("a line is a document"))
-        .collect();
-    let name = format!("{} documents of {}", documents.len(), path.file_name().unwrap_or_default().display());
-    (documents, name)
+    lines
+        .map(|line| serde_json::from_str(&line.expect("the corpus is readable")).expect("a line of the corpus"))
+        .collect()
 }
 
 /// Documents of 150 words whose frequencies fall as natural language's do. The commonest are the words the searches ask for.

@@ -59,6 +59,17 @@ impl Setup {
         self.long
     }
 
+    /// Whether this subject, which takes the place of all others, is asked for.
+    fn is_only(&self, subject: &str) -> bool {
+        self.only.as_deref() == Some(subject)
+    }
+
+    /// A folder that lies beside the corpus.
+    fn beside_corpus(&self, folder: &str) -> Option<PathBuf> {
+        let folder = self.corpus.as_ref()?.parent()?.join(folder);
+        folder.is_dir().then_some(folder)
+    }
+
     /// Rounds in which ours and the baseline take turns.
     fn rounds(&self) -> usize {
         if self.quick { 3 } else { 7 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use stoa_benches::{Case, Setup, audit, campus, capabilities, jobs, membership, search};
 
 /// Measures Stoa's crates.
@@ -27,10 +28,12 @@ enum Command {
         /// Takes the ten minutes of `jobs.pinned_snapshot_rate`.
         #[arg(long)]
         long: bool,
-        /// Takes one subject only, of `jobs`: drain, pickup, enqueue, pinned, sqlite or idle.
+        /// Takes one subject only: of `jobs` drain, pickup, enqueue, pinned, sqlite or idle; of `search` large, which is 700,000
+        /// documents and left out otherwise.
         #[arg(long)]
         only: Option<String>,
-        /// A file of documents, one JSON object `{"id", "title", "body", "categories"}` a line, perhaps gzipped.
+        /// A file of documents, one JSON object `{"id", "title", "body", "categories"}` a line, perhaps gzipped; unless given, the
+        /// one that the variable `STOA_CORPUS` of the environment names.
         #[arg(long)]
         corpus: Option<PathBuf>,
     },
@@ -61,13 +64,17 @@ enum Area {
 
 #[tokio::main]
 async fn main() {
-    let (area, json, setup) = match Arguments::parse().command {
-        Command::Compare { area, json, quick, long, only, corpus } => {
-            (area, json, Setup::new(quick, corpus).long(long).only(only))
-        }
+    let (area, json, quick, long, only, corpus) = match Arguments::parse().command {
+        Command::Compare { area, json, quick, long, only, corpus } => (area, json, quick, long, only, corpus),
         Command::ExportPeak { url } => return audit::peak(&url).await,
         Command::IdleRunner { url } => return jobs::idle(&url).await,
     };
+    let corpus = corpus.or_else(|| std::env::var_os("STOA_CORPUS").map(PathBuf::from));
+    if let Some(missing) = corpus.as_ref().filter(|path| !path.is_file()) {
+        let message = format!("there is no corpus at {}", missing.display());
+        Arguments::command().error(ErrorKind::ValueValidation, message).exit();
+    }
+    let setup = Setup::new(quick, corpus).long(long).only(only);
     let wants = |one| area == one || area == Area::All;
     let print = |cases: Vec<Case>| {
         for case in cases {

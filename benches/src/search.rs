@@ -1,6 +1,9 @@
 //! Ranked search beside what the databases have themselves: `ts_rank` over a multicolumn GIN index, and FTS5.
 
 mod embedded;
+#[cfg(feature = "rivals")]
+mod engine;
+mod quality;
 mod server;
 
 use std::collections::{BTreeMap, HashSet};
@@ -12,6 +15,8 @@ use crate::{Case, Setup};
 
 /// How many different searches of a kind there are at least.
 const SEARCHES: usize = 200;
+/// How many bytes a search with a cache may keep.
+const CACHE: usize = 64 << 20;
 
 /// Measures the search cases.
 ///
@@ -29,8 +34,12 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
 async fn compare_here(setup: &Setup) -> Vec<Case> {
     let (documents, corpus) = corpus::documents(setup, setup.size(200_000, 5_000));
     let questions = Questions::of(&documents);
+    if setup.is_only("large") {
+        return server::compare_large(setup, &documents, &questions).await;
+    }
     let mut cases = server::compare(setup, &documents, &corpus, &questions).await;
     cases.extend(embedded::compare(setup, &documents, &corpus, &questions).await);
+    cases.extend(quality::compare(setup).await);
     cases
 }
 

@@ -17,6 +17,7 @@ use crate::language::Language;
 use crate::load::Load;
 use crate::segment::Key;
 use crate::segment::page::Page;
+use crate::segment::signature;
 use crate::source::Source;
 use crate::store::{Change, DocId, Indexed, LOOK_EVERY, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
 use crate::terms::Terms;
@@ -57,17 +58,21 @@ impl Store for Postgres {
 
     // A document that is replaced draws an identity value all the same and drops it: the ids in use lie scattered.
     async fn upsert(&self, conn: &mut PgConnection, documents: &[Indexed]) -> Result<bool> {
-        Ok(write(conn, documents, true).await?.iter().any(|written| written.number % LOOK_EVERY == 0))
+        let numbers = match documents {
+            [only] => write_one(conn, only).await?,
+            _ => write(conn, documents).await?,
+        };
+        Ok(numbers.iter().any(|number| number % LOOK_EVERY == 0))
     }
 
     async fn load(&self, conn: &mut PgConnection, load: &mut Load<'_>) -> Result<()> {
         let mut tx = conn.begin().await?;
         while let Some(batch) = load.next_batch()? {
-            let mut ids = vec![None; batch.len()];
-            for written in write(&mut tx, &batch, false).await?.iter().filter(|written| written.number == 0) {
-                if let Some(id) = ids.get_mut(written.place) {
-                    *id = Some(written.doc_id);
-                }
+            let ids = write_new(&mut tx, &batch).await?;
+            let others = batch.into_iter().zip(&ids).filter(|(_, id)| id.is_none());
+            let others: Vec<Indexed> = others.map(|(indexed, _)| indexed).collect();
+            if !others.is_empty() {
+                write(&mut tx, &others).await?;
             }
             if let Some((segment, pages)) = load.written(ids)? {
                 insert(&mut tx, &segment, &pages).await?;
@@ -89,16 +94,17 @@ impl Store for Postgres {
                 UPDATE search_document
                 SET audience_tags = $3
                 WHERE surface = $1 AND entity_id = $2
-                RETURNING doc_id, surface, audience_tags
+                RETURNING doc_id, surface
             )
             INSERT INTO search_dirty (doc_id, documents, words, surface, audience_tags)
-            SELECT doc_id, 0, 0, surface, audience_tags
+            SELECT doc_id, 0, 0, surface, array_to_string($3, $4)
             FROM document
             "#,
         )
         .bind(surface.as_str())
         .bind(entity_id.as_str())
         .bind(audience.iter().map(Tag::as_str).collect::<Vec<_>>())
+        .bind(BETWEEN_TAGS)
         .execute(conn)
         .await?;
         Ok(done.rows_affected() > 0)
@@ -126,7 +132,8 @@ impl Store for Postgres {
 
     async fn snapshot(&self, conn: &mut PgConnection, audience: &Audience, keys: &[Key]) -> Result<Snapshot> {
         // The page that may hold a key is the last that begins at or before it. Tags of documents are compared here: `&&` compares
-        // each with each, which shows when a caller has many.
+        // each with each, which shows when a caller has many. Of rows of the log that hold no term that is asked for, all that
+        // counts is that they are there. Those of a language that only a newer release knows have no place in the array.
         let rows = sqlx::query(
             r#"
             SELECT 0 AS kind, segment AS number, revision, documents, words, namespaces, head AS block, dead AS extra, NULL AS surface,
@@ -135,7 +142,7 @@ impl Store for Postgres {
             UNION ALL
             SELECT 1, search_segment.segment, given.place::integer, 0, 0, 0, page.block, NULL, NULL, NULL
             FROM search_segment
-            JOIN unnest($1::bytea[], $2::bigint[], $4::text[]) WITH ORDINALITY AS given (key, namespace, known, place)
+            JOIN unnest($1::bytea[], $2::bigint[], $3::text[]) WITH ORDINALITY AS given (key, namespace, known, place)
                 ON search_segment.namespaces & given.namespace <> 0
                 AND (given.known IS NULL OR search_segment.segment <> ALL (given.known::bigint[]))
             CROSS JOIN LATERAL (
@@ -147,15 +154,20 @@ impl Store for Postgres {
             ) AS page
             WHERE NOT page.is_single OR page.key = given.key
             UNION ALL
-            SELECT 2, search_dirty.number, 0, search_dirty.documents, search_dirty.words, search_dirty.doc_id, terms, NULL,
-                surface, array_to_string(audience_tags, $3)
+            SELECT 2, number, 0, documents, words, doc_id, terms, NULL, surface, audience_tags
             FROM search_dirty
+            WHERE coalesce(bit_count(signature & (SELECT $4::text[]::bit varying[])[language + 1]) > 0, true)
+            UNION ALL
+            SELECT 3, 0, 0, sum(documents), sum(words), 0, string_agg(int8send(number) || int8send(doc_id), ''), NULL, NULL, NULL
+            FROM search_dirty
+            WHERE bit_count(signature & (SELECT $4::text[]::bit varying[])[language + 1]) = 0
+            HAVING count(*) > 0
             "#,
         )
         .bind(keys.iter().map(|key| key.bytes.as_slice()).collect::<Vec<_>>())
         .bind(keys.iter().map(|key| key.namespace).collect::<Vec<_>>())
-        .bind(BETWEEN_TAGS)
         .bind(keys.iter().map(known).collect::<Vec<_>>())
+        .bind(if keys.is_empty() { Vec::new() } else { signature::asked(keys) })
         .fetch_all(conn)
         .await?;
         snapshot(&rows, |tags| Ok(audience.sees(tags.split(BETWEEN_TAGS))))
@@ -295,7 +307,7 @@ impl Store for Postgres {
         let rows = sqlx::query(
             r#"
             SELECT number, doc_id, log.documents, log.words, terms, search_document.surface, entity_id,
-                search_document.audience_tags, language, recency_at,
+                search_document.audience_tags, search_document.language, recency_at,
                 CASE WHEN terms IS NULL THEN title ELSE '' END AS title,
                 CASE WHEN terms IS NULL THEN body ELSE '' END AS body, NULL AS url, NULL AS extra
             FROM (
@@ -403,56 +415,81 @@ impl Store for Postgres {
     }
 }
 
-/// A document that was written: its place among those given, and the number of its row of the log, 0 if it has none.
-struct Written {
-    doc_id: DocId,
-    place: usize,
-    number: i64,
+/// Writes a document and logs it; returns the number of its row of the log.
+async fn write_one(conn: &mut PgConnection, indexed: &Indexed) -> Result<Vec<i64>> {
+    let Indexed { document, terms } = indexed;
+    let tags = document.audience.iter().map(Tag::as_str).collect::<Vec<_>>();
+    Ok(sqlx::query_scalar(
+        r#"
+        WITH document AS (
+            INSERT INTO search_document
+                (surface, entity_id, audience_tags, language, words, recency_at, title, body, url, extra)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            ON CONFLICT (surface, entity_id) DO UPDATE
+            SET audience_tags = excluded.audience_tags, language = excluded.language, words = excluded.words,
+                words_before = search_document.words, recency_at = excluded.recency_at, title = excluded.title,
+                body = excluded.body, url = excluded.url, extra = excluded.extra
+            RETURNING doc_id, words_before
+        )
+        INSERT INTO search_dirty (doc_id, documents, words, surface, audience_tags, language, signature, terms)
+        SELECT doc_id, (words_before IS NULL)::integer, $5 - coalesce(words_before, 0), $1, $11, $12, $13::text::bit(1024), $14
+        FROM document
+        RETURNING number
+        "#,
+    )
+    .bind(document.surface.as_str())
+    .bind(document.entity_id.as_str())
+    .bind(&tags)
+    .bind(document.language.code())
+    .bind(words(terms))
+    .bind(document.recency)
+    .bind(document.title.as_str())
+    .bind(document.body.as_str())
+    .bind(document.url.as_deref())
+    .bind(document.extra.as_deref())
+    .bind(tags.join(BETWEEN_TAGS))
+    .bind(i16::from(document.language.byte()))
+    .bind(signature::of(terms)?)
+    .bind(terms.as_bytes())
+    .fetch_all(conn)
+    .await?)
 }
 
-/// Writes documents; logs those that replace one, and the new ones too if `logs_new`.
-async fn write(conn: &mut PgConnection, documents: &[Indexed], logs_new: bool) -> Result<Vec<Written>> {
-    let rows = sqlx::query(
+/// Writes documents and logs them; returns the numbers of their rows of the log.
+async fn write(conn: &mut PgConnection, documents: &[Indexed]) -> Result<Vec<i64>> {
+    Ok(sqlx::query_scalar(
         r#"
         WITH given AS (
             SELECT *
             FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[],
-                    $7::text[], $8::text[], $9::text[], $10::text[], $11::integer[])
+                    $7::text[], $8::text[], $9::text[], $10::text[], $11::integer[], $12::smallint[], $13::text[])
                 WITH ORDINALITY AS given
-                    (surface, entity_id, audience_tags, terms, language, recency_at, title, body, url, extra, words, place)
+                    (surface, entity_id, audience_tags, terms, language, recency_at, title, body, url, extra, words,
+                    language_of_terms, signature, place)
         ),
         document AS (
             INSERT INTO search_document
                 (surface, entity_id, audience_tags, language, words, recency_at, title, body, url, extra)
-            SELECT surface, entity_id, string_to_array(audience_tags, $12), language, words, recency_at, title, body, url, extra
+            SELECT surface, entity_id, string_to_array(audience_tags, $14), language, words, recency_at, title, body, url, extra
             FROM given
             ORDER BY place
             ON CONFLICT (surface, entity_id) DO UPDATE
             SET audience_tags = excluded.audience_tags, language = excluded.language, words = excluded.words,
                 words_before = search_document.words, recency_at = excluded.recency_at, title = excluded.title,
                 body = excluded.body, url = excluded.url, extra = excluded.extra
-            RETURNING doc_id, surface, entity_id, audience_tags, words, words_before
-        ),
-        log AS (
-            INSERT INTO search_dirty (doc_id, documents, words, surface, audience_tags, terms)
-            SELECT doc_id, (words_before IS NULL)::integer, document.words - coalesce(words_before, 0), surface,
-                document.audience_tags, given.terms
-            FROM document
-            JOIN given USING (surface, entity_id)
-            WHERE $13 OR words_before IS NOT NULL
-            RETURNING doc_id, number
+            RETURNING doc_id, surface, entity_id, words, words_before
         )
-        SELECT doc_id, place, coalesce(number, 0)
+        INSERT INTO search_dirty (doc_id, documents, words, surface, audience_tags, language, signature, terms)
+        SELECT doc_id, (words_before IS NULL)::integer, document.words - coalesce(words_before, 0), surface,
+            audience_tags, language_of_terms, signature::bit(1024), terms
         FROM document
         JOIN given USING (surface, entity_id)
-        LEFT JOIN log USING (doc_id)
+        RETURNING number
         "#,
     )
     .bind(column(documents, |document| document.surface.as_str()))
     .bind(column(documents, |document| document.entity_id.as_str()))
-    .bind(column(documents, |document| {
-        document.audience.iter().map(Tag::as_str).collect::<Vec<_>>().join(BETWEEN_TAGS)
-    }))
+    .bind(column(documents, tags))
     .bind(documents.iter().map(|indexed| indexed.terms.as_bytes()).collect::<Vec<_>>())
     .bind(column(documents, |document| document.language.code()))
     .bind(column(documents, |document| document.recency))
@@ -461,15 +498,53 @@ async fn write(conn: &mut PgConnection, documents: &[Indexed], logs_new: bool) -
     .bind(column(documents, |document| document.url.as_deref()))
     .bind(column(documents, |document| document.extra.as_deref()))
     .bind(documents.iter().map(|indexed| words(&indexed.terms)).collect::<Vec<_>>())
+    .bind(column(documents, |document| i16::from(document.language.byte())))
+    .bind(documents.iter().map(|indexed| signature::of(&indexed.terms)).collect::<Result<Vec<_>>>()?)
     .bind(BETWEEN_TAGS)
-    .bind(logs_new)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Writes those documents that are new, without logging them; returns their ids, `None` for one that there is already.
+async fn write_new(conn: &mut PgConnection, documents: &[Indexed]) -> Result<Vec<Option<DocId>>> {
+    let rows = sqlx::query(
+        r#"
+        INSERT INTO search_document (surface, entity_id, audience_tags, language, words, recency_at, title, body, url, extra)
+        SELECT surface, entity_id, string_to_array(audience_tags, $11), language, words, recency_at, title, body, url, extra
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[], $7::text[], $8::text[],
+                $9::text[], $10::text[])
+            WITH ORDINALITY AS given
+                (surface, entity_id, audience_tags, language, words, recency_at, title, body, url, extra, place)
+        ORDER BY place
+        ON CONFLICT (surface, entity_id) DO NOTHING
+        RETURNING doc_id, surface, entity_id
+        "#,
+    )
+    .bind(column(documents, |document| document.surface.as_str()))
+    .bind(column(documents, |document| document.entity_id.as_str()))
+    .bind(column(documents, tags))
+    .bind(column(documents, |document| document.language.code()))
+    .bind(documents.iter().map(|indexed| words(&indexed.terms)).collect::<Vec<_>>())
+    .bind(column(documents, |document| document.recency))
+    .bind(column(documents, |document| document.title.as_str()))
+    .bind(column(documents, |document| document.body.as_str()))
+    .bind(column(documents, |document| document.url.as_deref()))
+    .bind(column(documents, |document| document.extra.as_deref()))
+    .bind(BETWEEN_TAGS)
     .fetch_all(conn)
     .await?;
-    let written = |row: &PgRow| {
-        let place = usize::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
-        Ok(Written { doc_id: DocId(row.try_get(0)?), place: place.saturating_sub(1), number: row.try_get(2)? })
-    };
-    rows.iter().map(written).collect()
+    let mut ids = vec![None; documents.len()];
+    for row in &rows {
+        let key: (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
+        let of = |indexed: &Indexed| {
+            let Document { surface, entity_id, .. } = &indexed.document;
+            (surface.as_str(), entity_id.as_str()).cmp(&key)
+        };
+        if let Ok(at) = documents.binary_search_by(of) {
+            ids[at] = Some(DocId(row.try_get(0)?));
+        }
+    }
+    Ok(ids)
 }
 
 /// Writes a segment.
@@ -527,6 +602,10 @@ fn column<'a, T>(documents: &'a [Indexed], value: impl Fn(&'a Document) -> T) ->
     documents.iter().map(|indexed| value(&indexed.document)).collect()
 }
 
+fn tags(document: &Document) -> String {
+    document.audience.iter().map(Tag::as_str).collect::<Vec<_>>().join(BETWEEN_TAGS)
+}
+
 /// A text of half a mebibyte has no more words than that.
 fn words(terms: &Terms) -> i32 {
     i32::try_from(terms.words()).unwrap_or(i32::MAX)
@@ -553,6 +632,7 @@ fn snapshot(rows: &[PgRow], mut sees: impl FnMut(&str) -> Result<bool>) -> Resul
                 let place = usize::try_from(row.try_get::<i32, _>(2)?).unwrap_or_default();
                 pages.push((row.try_get::<i64, _>(1)?, (place.saturating_sub(1), row.try_get(6)?)));
             }
+            3 => unread(row, &mut snapshot.log)?,
             _ => {
                 let tags: Option<&str> = row.try_get(9)?;
                 snapshot.log.push(LogRow {
@@ -568,6 +648,31 @@ fn snapshot(rows: &[PgRow], mut sees: impl FnMut(&str) -> Result<bool>) -> Resul
     }
     snapshot.attach(pages);
     Ok(snapshot)
+}
+
+/// Reads the rows of the log that hold no term that is asked for: as if they held no term at all.
+fn unread(row: &PgRow, log: &mut Vec<LogRow>) -> Result<()> {
+    let mut added = Totals { documents: row.try_get(3)?, words: row.try_get(4)? };
+    let (none, _) = Terms::of("", "", Language::Other);
+    let (pairs, _) = row.try_get::<&[u8], _>(6)?.as_chunks::<16>();
+    log.extend(pairs.iter().map(|pair| {
+        let [number, doc_id] = [0, 8].map(|at| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&pair[at..at + 8]);
+            i64::from_be_bytes(bytes)
+        });
+        let terms = Some(none.as_bytes().to_vec());
+        // What they added all together, the first is said to have added.
+        LogRow {
+            number,
+            doc_id: DocId(doc_id),
+            added: std::mem::take(&mut added),
+            terms,
+            surface: None,
+            is_visible: false,
+        }
+    }));
+    Ok(())
 }
 
 fn segment(row: &PgRow) -> Result<SegmentRow> {

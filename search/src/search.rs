@@ -212,7 +212,7 @@ impl<S: Store> Search<S> {
         let mut weights = rank::rank(query, &mut words, &lookup, &snapshot, &mut tally)?;
         let mut corrections = query.after.as_ref().map_or_else(Vec::new, |cursor| cursor.corrections.clone());
         if query.typos && query.after.is_none() && words.missing(tally.seen).next().is_some() {
-            corrections = self.corrections(conn, query, audience, &words, tally.seen, &snapshot).await?;
+            corrections = self.corrections(conn, query, audience, &words, tally.seen).await?;
             if !corrections.is_empty() {
                 words = Words::with(query, &corrections)?;
                 let (lookup, snapshot) = self.read(conn, query, audience, &mut words).await?;
@@ -250,8 +250,8 @@ impl<S: Store> Search<S> {
         audience: &Audience,
         words: &Words,
         seen: u64,
-        snapshot: &Snapshot,
     ) -> Result<Vec<Correction>> {
+        let snapshot = self.store.snapshot(conn, audience, &[]).await?; // with all terms of the log
         let namespaces = snapshot.segments.iter().map(|segment| segment.namespaces);
         let vocabulary = Vocabulary::of(namespaces, &snapshot.log);
         let candidates = typo::candidates(&self.store, conn, words, seen, &vocabulary).await?;
@@ -289,9 +289,9 @@ impl<S: Store> Search<S> {
         }
         let Some(prefix) = suggest::Prefix::of(text) else { return Ok(Vec::new()) };
         let query = Query::text(text).mode(MatchMode::All).typos(false);
-        let mut words = Words::of(&query)?;
+        let words = Words::of(&query)?;
         let Some(place) = words.place(&prefix.word) else { return Ok(Vec::new()) };
-        let (_, snapshot) = self.read(conn, &query, audience, &mut words).await?;
+        let snapshot = self.store.snapshot(conn, audience, &[]).await?; // with all terms of the log
         let namespaces = snapshot.segments.iter().map(|segment| segment.namespaces);
         let vocabulary = Vocabulary::of(namespaces, &snapshot.log);
         let room = words::MAX_SLOTS - words.slots();

@@ -12,6 +12,8 @@
 pub(crate) mod head;
 pub(crate) mod page;
 pub(crate) mod set;
+#[cfg(feature = "postgres")]
+pub(crate) mod signature;
 
 use crate::error::{Error, Result};
 use crate::id::Tag;

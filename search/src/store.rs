@@ -77,7 +77,9 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool>> + Send;
 
     /// Reads, in one statement and so of one moment, every segment with those of its pages that may hold one of `keys` and are not
-    /// [known](Key::known), and the whole log.
+    /// [known](Key::known), and the whole log. Rows of documents that hold no term among `keys` may come without their terms, surface
+    /// and audience, as if the document held no term at all, and what they added may be said of another row; not so if there are no
+    /// keys.
     fn snapshot(
         &self,
         conn: &mut Self::Connection,

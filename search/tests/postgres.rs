@@ -88,7 +88,7 @@ async fn a_document_of_a_newer_release_fails_no_search() {
     search.upsert(&mut conn, &post("1")).await.unwrap();
     for statement in [
         "UPDATE search_document SET language = 'xx'",
-        "UPDATE search_dirty SET terms = set_byte(set_byte(terms, 1, 200), 2, 200)",
+        "UPDATE search_dirty SET terms = set_byte(set_byte(terms, 1, 200), 2, 200), language = 200",
     ] {
         sqlx::query(statement).execute(&mut *conn).await.unwrap();
     }
@@ -145,8 +145,8 @@ async fn a_compactor_that_dies_half_way_changes_nothing() {
         drop(compaction);
         let found = search.search(&mut conn, &Query::text("boat"), &everything).await.unwrap();
         assert_eq!(format!("{:?}", found.hits), expected, "{polls}");
-        if let Some(done) = done {
-            assert!(done.unwrap().is_complete);
+        // One that was dropped may still be on its way out, and counts as another compactor until then.
+        if done.is_some_and(|done| done.unwrap().is_complete) {
             break;
         }
         polls += 1;

@@ -6,13 +6,11 @@ use sqlx::{Connection, PgConnection, PgPool};
 use stoa_search::{Document, Postgres, Search, postgres};
 use testkit::{Cluster, Durability};
 
-use super::{Questions, SEARCHES, document, search};
+use super::{CACHE, Questions, SEARCHES, document, search};
 use crate::case::Target;
-use crate::timing::{median, percentile, times};
+use crate::timing::{median, percentile, times, turns};
 use crate::{Case, Setup, corpus};
 
-/// How many bytes the search with a cache may keep.
-const CACHE: usize = 64 << 20;
 /// As long as it takes.
 const UNLIMITED: Duration = Duration::from_hours(1);
 
@@ -75,10 +73,12 @@ pub(super) async fn compare(
     }
     let (common, common_rival) = (median(common), median(common_rival));
     let (rare, rare_rival) = (median(rare), median(rare_rival));
+    #[cfg(feature = "rivals")]
+    let beside_engine = super::engine::compare(setup, documents, questions, &stoa, &mut conn).await;
     let first = first(&cluster, setup, questions).await;
     let (clean, dirty) = uncompacted(setup, &stoa, &mut conn, documents, questions).await;
-    let (upsert, upsert_rival) = upsert(setup, &stoa, &mut conn, documents).await;
-    vec![
+    let (upsert, upsert_rival, flush) = upsert(setup, &stoa, &mut conn, documents).await;
+    let cases = vec![
         Case::absolute("search.common_p95_ms", common, "ms", Target::AtMost(2.5))
             .beside("ts_rank over GIN", common_rival)
             .note(format!("p50 {:.2} ms, {corpus}, one and two words, no cache", median(middle))),
@@ -107,7 +107,60 @@ pub(super) async fn compare(
         Case::absolute("search.first_search_ms", first, "ms", Target::AtMost(20.0))
             .note("a new connection, connecting not included"),
         Case::ratio("search.uncompacted_1000_vs_clean", dirty, "ms p95", "clean", clean, Target::AtMost(2.0)),
-        Case::ratio("search.upsert_vs_gin", upsert, "us p50", "tsvector and GIN", upsert_rival, Target::AtMost(0.8)),
+        Case::ratio("search.upsert_vs_gin", upsert, "us p50", "tsvector and GIN", upsert_rival, Target::AtMost(0.8))
+            .note(flush),
+    ];
+    #[cfg(feature = "rivals")]
+    let cases = cases.into_iter().chain(beside_engine).collect();
+    cases
+}
+
+/// How many documents the large cases have.
+const LARGE: usize = 700_000;
+
+/// Common words in the same documents several times over, under new ids.
+pub(super) async fn compare_large(setup: &Setup, documents: &[corpus::Document], questions: &Questions) -> Vec<Case> {
+    let cluster = Cluster::start(Durability::Durable);
+    let pool = PgPool::connect(&cluster.url("postgres")).await.expect("the server answers");
+    postgres::MIGRATOR.run(&pool).await.expect("the schema is sound");
+    let stoa = Search::new(Postgres);
+    let mut conn = PgConnection::connect(&cluster.url("postgres")).await.expect("the server answers");
+    let mut left = setup.size(LARGE, 2 * documents.len());
+    for copy in 0.. {
+        let batch = documents.iter().take(left).map(|one| {
+            let id = format!("{copy}-{}", one.id);
+            document(&corpus::Document { id, ..one.clone() })
+        });
+        let batch: Vec<Document> = batch.collect();
+        stoa.upsert_many(&mut conn, &batch).await.expect("the server answers");
+        left -= batch.len();
+        if left == 0 {
+            break;
+        }
+    }
+    stoa.compact(&pool, UNLIMITED).await.expect("the server answers");
+    index_size(&mut conn).await;
+
+    let with_cache = stoa.clone().with_cache(4 * CACHE);
+    let (mut uncached, mut cached) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    for round in 0..=setup.rounds() {
+        for (stoa, (middle, tail)) in [(&stoa, &mut uncached), (&with_cache, &mut cached)] {
+            let times = times(SEARCHES, async |call| {
+                search(stoa, &mut conn, &questions.common(call), &questions.audience(call)).await;
+            });
+            let times = times.await;
+            if round > 0 {
+                middle.push(percentile(times.clone(), 50) / 1e3);
+                tail.push(percentile(times, 95) / 1e3);
+            }
+        }
+    }
+    let case = |name, (middle, tail), limit| {
+        Case::absolute(name, median(tail), "ms", Target::AtMost(limit)).note(format!("p50 {:.2} ms", median(middle)))
+    };
+    vec![
+        case("search.common_700k_p95_ms", uncached, 8.0),
+        case("search.common_700k_cached_p95_ms", cached, 4.0).note(format!("a cache of {} MB", (4 * CACHE) >> 20)),
     ]
 }
 
@@ -195,28 +248,25 @@ async fn uncompacted(
     (median(clean), median(dirty))
 }
 
-/// One document in a transaction of its own, replaced; in microseconds. What a writer compacts on the way is included.
+/// One document in a transaction of its own, replaced; in microseconds. What a writer compacts on the way is included. Says as well
+/// what both take within a transaction, where nobody waits for the disk.
 async fn upsert(
     setup: &Setup,
     stoa: &Search<Postgres>,
     conn: &mut PgConnection,
     documents: &[corpus::Document],
-) -> (f64, f64) {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 0..=setup.rounds() {
-        let at = |call: usize| (call * 37 + round * 11) % documents.len();
-        let our_times = times(SEARCHES, async |call| {
-            stoa.upsert(conn, &document(&documents[at(call)])).await.expect("the server answers");
-        });
-        let our_times = our_times.await;
-        let their_times = times(SEARCHES, async |call| insert(conn, &documents[at(call)..=at(call)]).await);
-        let their_times = their_times.await;
-        if round > 0 {
-            ours.push(percentile(our_times, 50));
-            theirs.push(percentile(their_times, 50));
-        }
-    }
-    (median(ours), median(theirs))
+) -> (f64, f64, String) {
+    let at = |call: usize| (call * 37) % documents.len();
+    let ours = async |conn: &mut PgConnection, call| {
+        stoa.upsert(conn, &document(&documents[at(call)])).await.expect("the server answers");
+    };
+    let theirs = async |conn: &mut PgConnection, call| insert(conn, &documents[at(call)..=at(call)]).await;
+    let committed = turns(setup.rounds(), SEARCHES, conn, ours, theirs).await;
+    let mut tx = conn.begin().await.expect("the server answers");
+    let open = turns(setup.rounds(), SEARCHES, &mut *tx, ours, theirs).await;
+    tx.rollback().await.expect("the server answers");
+    let without_commit = format!("without the commit {:.0} and {:.0} us", open.ours, open.other);
+    (committed.ours, committed.other, format!("{committed}; {without_commit}"))
 }
 
 /// The rival's write.

@@ -31,7 +31,11 @@ CREATE TABLE search_dirty (
     words integer NOT NULL,
     -- Of the document after the change, so that a search need not look it up; null if it is gone.
     surface text COLLATE "C",
-    audience_tags text[] COLLATE "C",
+    -- All in one, with a control character between two: no tag holds any.
+    audience_tags text COLLATE "C",
+    -- Opaque values of the crate: the language of the terms, and a summary of them that tells which rows a search need not read.
+    language smallint,
+    signature bit(1024),
     -- An opaque value of the crate, see its documentation of `Terms`; null if the text did not change or is gone.
     terms bytea,
     CONSTRAINT search_dirty_pkey PRIMARY KEY (number)

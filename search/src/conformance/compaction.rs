@@ -210,8 +210,16 @@ pub async fn a_compaction_that_is_not_committed_changes_nothing<H: Harness>(harn
     let mut conn = source.acquire().await.unwrap();
     assert_eq!(answers(&search, &mut conn).await, before);
     drop(conn);
-    let done = search.compact(&source, UNLIMITED).await.unwrap();
-    assert_eq!((done.changes, done.is_complete), (30, true));
+    // The rolled-back one may still be on its way out, and counts as another compactor until then.
+    let mut changes = 0;
+    loop {
+        let done = search.compact(&source, UNLIMITED).await.unwrap();
+        changes += done.changes;
+        if done.is_complete {
+            break;
+        }
+    }
+    assert_eq!(changes, 30);
 }
 
 /// Where nobody else compacts, the log does not grow without end.
