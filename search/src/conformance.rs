@@ -4,6 +4,7 @@
 
 mod asking;
 mod compaction;
+mod recommending;
 mod texts;
 
 use std::collections::BTreeSet;
@@ -20,7 +21,7 @@ use crate::{
 /// One fresh, empty, migrated database and the store under test.
 pub trait Harness: Send + Sync {
     /// The store under test.
-    type Store: Store;
+    type Store: Store + crate::recommendation::Store;
     /// Where its connections come from.
     type Source: Source<Connection = <Self::Store as Store>::Connection>;
 
@@ -92,6 +93,13 @@ macro_rules! __laws {
             a_time_limit_ends_a_ranking
             recent_documents_can_count_more
             a_search_within_a_tag_is_narrower
+            a_signal_is_recorded_once
+            what_is_no_signal_or_candidate_is_refused
+            a_signal_that_commits_late_is_read
+            old_signals_are_pruned
+            candidates_replace_those_before
+            candidates_are_those_the_caller_may_see
+            concurrent_candidates_never_mix
         }
     };
 }
@@ -129,6 +137,11 @@ pub use compaction::{
     what_is_written_beside_a_compaction_is_found,
 };
 
+pub use recommending::{
+    a_signal_is_recorded_once, a_signal_that_commits_late_is_read, candidates_are_those_the_caller_may_see,
+    candidates_replace_those_before, concurrent_candidates_never_mix, old_signals_are_pruned,
+    what_is_no_signal_or_candidate_is_refused,
+};
 pub use texts::{
     a_huge_document_comes_back_within_bounds, after_a_refusal_the_transaction_is_usable, no_text_fails_as_a_query,
     no_text_fails_to_be_indexed,

@@ -35,6 +35,16 @@ pub enum Error {
         /// The longest query allowed.
         limit: usize,
     },
+    /// More was handed over than one call takes.
+    #[error("{count} {what} are more than the {limit} allowed")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// The most allowed.
+        limit: usize,
+    },
     /// The database failed.
     #[error("the search store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),

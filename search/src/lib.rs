@@ -14,6 +14,7 @@ mod language;
 mod load;
 mod query;
 mod rank;
+pub mod recommendation;
 mod results;
 mod search;
 mod segment;
@@ -43,12 +44,10 @@ pub use load::Load;
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
-pub use query::synonyms::Synonyms;
-pub use query::{MAX_PAGE, MAX_QUERY, MAX_WORDS, MatchMode, Query};
+pub use query::{MAX_PAGE, MAX_QUERY, MAX_WORDS, MatchMode, Query, synonyms::Synonyms};
 pub use results::{Explanation, Hit, Part, Results, Timings};
 pub use search::Search;
-pub use segment::Key;
-pub use segment::page::Page;
+pub use segment::{Key, page::Page};
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;

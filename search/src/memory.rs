@@ -1,5 +1,7 @@
 //! The backend in memory: the executable specification, and the one for unit tests.
 
+mod recommendation;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +30,8 @@ struct State {
     log: BTreeMap<i64, Logged>,
     last_number: i64,
     segments: BTreeMap<i64, (SegmentRow, Pages)>,
+    signals: recommendation::Signals,
+    candidates: recommendation::Candidates,
 }
 
 /// The pages of a segment by their first keys.

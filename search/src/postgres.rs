@@ -1,5 +1,7 @@
 //! The PostgreSQL backend.
 
+mod recommendation;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -27,11 +29,10 @@ pub struct Postgres;
 
 /// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator = Migrator::with_migrations(vec![migration(
-        1,
-        "initial",
-        include_str!("../migrations/postgres/0001_initial.sql"),
-    )]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
+        migration(2, "recommendation", include_str!("../migrations/postgres/0002_recommendation.sql")),
+    ]);
     migrator.dangerous_set_table_name("_stoa_search_migrations"); // our own table: never the host's
     migrator
 });

@@ -1,5 +1,7 @@
 //! The SQLite backend.
 
+mod recommendation;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -26,8 +28,10 @@ pub struct Sqlite;
 
 /// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator =
-        Migrator::with_migrations(vec![migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+        migration(2, "recommendation", include_str!("../migrations/sqlite/0002_recommendation.sql")),
+    ]);
     migrator.dangerous_set_table_name("_stoa_search_migrations"); // our own table: never the host's
     migrator
 });
