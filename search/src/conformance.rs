@@ -6,6 +6,7 @@ mod asking;
 mod compaction;
 mod recommending;
 mod texts;
+mod upkeep;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Barrier;
 
 use crate::{
-    Audience, Cursor, Document, EntityId, Error, Language, MAX_PAGE, MatchMode, Query, Results, Search, Source, Store,
-    Surface, Tag,
+    Audience, Cursor, CursorKey, Document, EntityId, Error, Language, MAX_PAGE, MatchMode, Query, Results, Search,
+    Source, Store, Surface, Tag,
 };
 
 /// One fresh, empty, migrated database and the store under test.
@@ -100,6 +101,12 @@ macro_rules! __laws {
             candidates_replace_those_before
             candidates_are_those_the_caller_may_see
             concurrent_candidates_never_mix
+            what_an_older_release_indexed_is_indexed_anew
+            a_snapshot_outlives_a_reindexing
+            what_is_written_beside_a_reindexing_is_found
+            stats_say_what_there_is
+            a_cursor_without_the_seal_of_the_host_is_refused
+            a_load_tells_how_far_it_has_come
         }
     };
 }
@@ -145,6 +152,10 @@ pub use recommending::{
 pub use texts::{
     a_huge_document_comes_back_within_bounds, after_a_refusal_the_transaction_is_usable, no_text_fails_as_a_query,
     no_text_fails_to_be_indexed,
+};
+pub use upkeep::{
+    a_load_tells_how_far_it_has_come, a_snapshot_outlives_a_reindexing, stats_say_what_there_is,
+    what_an_older_release_indexed_is_indexed_anew, what_is_written_beside_a_reindexing_is_found,
 };
 
 fn search<H: Harness>(harness: &H) -> Search<H::Store> {
@@ -699,4 +710,34 @@ pub async fn a_damaged_or_foreign_cursor_is_refused<H: Harness>(harness: &H) {
         assert!(matches!(refused, Err(Error::CursorForeign)), "{other:?}");
     }
     assert_eq!(find(&search, &mut tx, &Query::text("boat").limit(100), &crew()).await.len(), 30);
+}
+
+/// A host with a key takes back only the cursors it sealed; without one, only those that nobody did.
+pub async fn a_cursor_without_the_seal_of_the_host_is_refused<H: Harness>(harness: &H) {
+    let (bare, source) = (search(harness), harness.source());
+    let key = |byte| CursorKey::new([byte; 32]).unwrap();
+    let (mine, same, other) = (
+        search(harness).with_cursor_key(key(1)),
+        search(harness).with_cursor_key(key(1)),
+        search(harness).with_cursor_key(key(2)),
+    );
+    let mut tx = source.begin().await.unwrap();
+    fill(&bare, &mut tx).await;
+    let query = Query::text("boat").limit(7);
+    for (giver, takers, refusers) in
+        [(&bare, vec![&bare], vec![&mine]), (&mine, vec![&mine, &same], vec![&bare, &other])]
+    {
+        let first = giver.search(&mut tx, &query, &crew()).await.unwrap();
+        let next: Cursor = first.next.unwrap().to_string().parse().unwrap();
+        let query = query.clone().after(next);
+        let mut pages = Vec::new();
+        for taker in takers {
+            pages.push(ids(&taker.search(&mut tx, &query, &crew()).await.unwrap()).join(" "));
+        }
+        pages.dedup();
+        assert_eq!(pages.len(), 1);
+        for refuser in refusers {
+            assert!(matches!(refuser.search(&mut tx, &query, &crew()).await, Err(Error::CursorDamaged)));
+        }
+    }
 }

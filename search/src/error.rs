@@ -13,7 +13,7 @@ pub enum Error {
         /// The part at fault.
         what: &'static str,
     },
-    /// The text is no cursor, or it was altered on its way.
+    /// The text is no cursor, it was altered on its way, or it lacks the seal of the host's [`CursorKey`](crate::CursorKey).
     #[error("the cursor is damaged")]
     CursorDamaged,
     /// The cursor belongs to another query.
