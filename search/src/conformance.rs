@@ -222,6 +222,13 @@ pub async fn others_find_it_at_commit_and_not_before<H: Harness>(harness: &H) {
     drop(reader);
     let mut reader = source.acquire().await.unwrap();
     assert_eq!(find(&search, &mut reader, &query, &crew()).await, ["1"]);
+    let mut tx = source.begin().await.unwrap();
+    assert!(search.set_audience(&mut tx, &Surface::FEED, &EntityId::new("1").unwrap(), [tag("guests")]).await.unwrap());
+    assert!(find(&search, &mut tx, &query, &crew()).await.is_empty());
+    assert_eq!(find(&search, &mut tx, &query, &tags(&["guests"])).await, ["1"]);
+    assert_eq!(find(&search, &mut reader, &query, &crew()).await, ["1"]);
+    source.commit(tx).await.unwrap();
+    assert!(find(&search, &mut reader, &query, &crew()).await.is_empty());
 }
 
 /// A dropped transaction neither adds nor replaces nor removes.
@@ -237,6 +244,9 @@ pub async fn what_is_rolled_back_never_happened<H: Harness>(harness: &H) {
     search.remove(&mut tx, &Surface::FEED, &EntityId::new("2").unwrap()).await.unwrap();
     search.upsert(&mut tx, &post("3", "a third boat")).await.unwrap();
     drop(tx);
+    let mut tx = source.begin().await.unwrap();
+    search.set_audience(&mut tx, &Surface::FEED, &EntityId::new("1").unwrap(), []).await.unwrap();
+    drop(tx);
     let mut reader = source.begin().await.unwrap();
     let found = find(&search, &mut reader, &Query::text("boat"), &crew()).await;
     assert_eq!(BTreeSet::from_iter(found), BTreeSet::from(["1".to_owned(), "2".to_owned()]));
@@ -251,6 +261,7 @@ pub async fn a_rolled_back_savepoint_takes_only_its_own_documents<H: Harness>(ha
     harness.savepoint(&mut tx).await;
     search.upsert(&mut tx, &post("1", "a ship")).await.unwrap();
     search.upsert_many(&mut tx, &[post("3", "a boat"), post("4", "a boat")]).await.unwrap();
+    search.set_audience(&mut tx, &Surface::FEED, &EntityId::new("2").unwrap(), []).await.unwrap();
     search.remove(&mut tx, &Surface::FEED, &EntityId::new("2").unwrap()).await.unwrap();
     harness.rollback_to_savepoint(&mut tx).await;
     search.upsert(&mut tx, &post("5", "a boat")).await.unwrap();

@@ -156,13 +156,13 @@ impl FromStr for Cursor {
 
 fn parse(text: &str) -> Option<Cursor> {
     let bytes = unhex(text)?;
-    let (bytes, seal) = match bytes.first()? {
-        &CHECKED => {
+    let (bytes, seal) = match *bytes.first()? {
+        CHECKED => {
             let (bytes, checksum) = bytes.split_last_chunk()?;
             let is_whole = crc32fast::hash(bytes) == u32::from_le_bytes(*checksum);
             is_whole.then_some((bytes, None))?
         }
-        &SEALED => {
+        SEALED => {
             let (bytes, code) = bytes.split_last_chunk()?;
             (bytes, Some(Seal(*code)))
         }

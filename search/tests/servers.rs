@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use sqlx::{PgPool, SqlitePool};
@@ -71,6 +72,10 @@ async fn run(pool: &PgPool, program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+async fn name(pool: &PgPool) -> String {
+    sqlx::query_scalar("SELECT current_database()::text").fetch_one(pool).await.unwrap()
+}
+
 async fn record(pool: &PgPool, keys: std::ops::Range<u32>) {
     for key in keys {
         let (key, user, id) = (SignalKey::new(key.to_string()), UserId::new("ada"), EntityId::new("1"));
@@ -108,7 +113,7 @@ async fn what_pg_dump_carries_to_another_cluster_is_found_there() {
 
     let directory = tempfile::tempdir().unwrap();
     let dump = directory.path().join("dump.sql").into_os_string().into_string().unwrap();
-    run(database.pool(), "pg_dump", &["--file", &dump, database.url()]).await;
+    run(database.pool(), "pg_dump", &["--file", &dump, &old.url(&name(database.pool()).await)]).await;
     let url = new.url("postgres");
     run(database.pool(), "psql", &["--no-psqlrc", "--set=ON_ERROR_STOP=1", "--quiet", "--file", &dump, &url]).await;
     let pool = PgPool::connect(&url).await.unwrap();
@@ -131,6 +136,7 @@ async fn what_pg_dump_carries_to_another_cluster_is_found_there() {
     assert!((20..33).all(|key| keys.contains(&key.to_string())), "{keys:?}");
     record(&pool, 33..35).await;
     assert_eq!(read(&pool, cursor).await.0, ["33", "34"]);
+    drop(conn);
     pool.close().await;
 }
 
@@ -162,7 +168,7 @@ async fn catch_up(primary: &PgPool, replica: &PgPool) {
         sqlx::query_scalar::<_, bool>(replayed).bind(&end).fetch_one(replica).await.unwrap()
     };
     while !has_come().await {
-        assert!(started.elapsed() < Duration::from_secs(60), "the replica does not follow");
+        assert!(started.elapsed() < Duration::from_mins(1), "the replica does not follow");
         // What others do in a process of their own is not waited for in any other way.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -177,8 +183,7 @@ async fn a_replica_answers_the_same() {
     fill(&search, database.pool()).await;
     record(database.pool(), 0..3).await;
     let copy = replica(&primary).await;
-    let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap();
-    let pool = PgPool::connect(&copy.url(name)).await.unwrap();
+    let pool = PgPool::connect(&copy.url(&name(database.pool()).await)).await.unwrap();
     assert!(sqlx::query_scalar::<_, bool>("SELECT pg_is_in_recovery()").fetch_one(&pool).await.unwrap());
     for round in 0..3 {
         catch_up(database.pool(), &pool).await;
@@ -231,6 +236,52 @@ async fn a_compactor_whose_connection_is_ended_changes_nothing() {
     assert!(search.compact(&pool, UNLIMITED).await.unwrap().is_complete);
     assert_eq!(answers(&search, &mut pool.acquire().await.unwrap()).await, expected);
     pool.close().await;
+}
+
+/// Wherever a reindexing ends, what it did not publish is as it was, and the next one goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reindexing_that_dies_half_way_changes_nothing() {
+    let database = testkit::postgres(&[&postgres::MIGRATOR]).await;
+    let (search, pool) = (Search::new(Postgres), database.pool());
+    let mut conn = pool.acquire().await.unwrap();
+    for n in 0..300 {
+        search.upsert(&mut conn, &document(n)).await.unwrap();
+    }
+    // As if the release before had written them.
+    sqlx::query("UPDATE search_dirty SET terms = set_byte(terms, 1, 0)").execute(&mut *conn).await.unwrap();
+    assert!(search.compact(pool, UNLIMITED).await.unwrap().is_complete);
+    assert_eq!(search.stats(&mut conn).await.unwrap().outdated, 300);
+    let expected = answers(&search, &mut conn).await;
+    // It is dropped at every point where it waits for the database, and begins with as little time as there can be.
+    let mut polls = 0;
+    loop {
+        let mut reindexing = Box::pin(search.reindex(pool, Duration::from_nanos(1), |_| {}));
+        let mut left = polls;
+        let done = std::future::poll_fn(|context| match reindexing.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => {
+                left -= 1;
+                Poll::Pending
+            }
+        })
+        .await;
+        drop(reindexing);
+        let stats = search.stats(&mut conn).await.unwrap();
+        assert_eq!(answers(&search, &mut conn).await, expected, "{polls}");
+        match done.transpose().unwrap() {
+            Some(_) => break assert_eq!((stats.outdated, stats.documents), (200, 300)),
+            None => assert!(stats.outdated == 300 || stats.outdated == 200, "{polls}: {stats:?}"),
+        }
+        if stats.outdated == 200 {
+            break;
+        }
+        polls += 1;
+    }
+    assert!(polls > 5, "{polls}");
+    assert!(search.reindex(pool, UNLIMITED, |_| {}).await.unwrap().is_complete);
+    assert_eq!(search.stats(&mut conn).await.unwrap().outdated, 0);
+    assert_eq!(answers(&search, &mut conn).await, expected);
 }
 
 async fn connection(url: &str) -> sqlx::PgConnection {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use stoa_search::{Document, EntityId, Surface};
 
 /// Reads a file of JSON lines with `id`, `title` and `body`, or every file of a folder and of the folders in it as one text.
-pub fn read(path: &Path) -> Result<Vec<Document>, Box<dyn Error>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Document>, Box<dyn Error>> {
     let mut documents = Vec::new();
     if path.is_dir() {
         texts(path, path, &mut documents)?;
@@ -18,7 +18,7 @@ pub fn read(path: &Path) -> Result<Vec<Document>, Box<dyn Error>> {
         let object: Value = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", number + 1))?;
         let part = |name: &str| object[name].as_str().unwrap_or_default();
         let id = object["id"].as_str().map_or_else(|| object["id"].to_string(), str::to_owned);
-        documents.push(document(id)?.title(part("title")).body(part("body")));
+        documents.push(document(&id)?.title(part("title")).body(part("body")));
     }
     Ok(documents)
 }
@@ -32,12 +32,12 @@ fn texts(root: &Path, folder: &Path, documents: &mut Vec<Document>) -> Result<()
         }
         let name = path.strip_prefix(root)?.to_string_lossy().into_owned();
         let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
-        documents.push(document(name.clone())?.title(name).body(text));
+        documents.push(document(&name)?.title(name).body(text));
     }
     Ok(())
 }
 
-fn document(id: String) -> Result<Document, Box<dyn Error>> {
-    let id = EntityId::new(id.as_str()).map_err(|error| format!("{id}: {error}"))?;
+fn document(id: &str) -> Result<Document, Box<dyn Error>> {
+    let id = EntityId::new(id).map_err(|error| format!("{id}: {error}"))?;
     Ok(Document::new(Surface::FEED, id))
 }

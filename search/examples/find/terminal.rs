@@ -6,13 +6,20 @@ use sqlx::SqliteConnection;
 use stoa_search::{Audience, Highlighted, Query, Search, Sqlite};
 
 /// Searches and prints the best ten.
-pub async fn show(search: &Search<Sqlite>, conn: &mut SqliteConnection, text: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn show(
+    search: &Search<Sqlite>,
+    conn: &mut SqliteConnection,
+    text: &str,
+) -> Result<(), Box<dyn Error>> {
     let found = search.search(conn, &Query::text(text).limit(10), &Audience::everything()).await?;
     println!("{} found in {:.1?}", found.total, found.timings.rank + found.timings.fetch);
     for hit in &found.hits {
         println!("{:6.2}  {}  [{}]\n        {}", hit.score, painted(&hit.title), hit.entity_id, painted(&hit.snippet));
     }
-    Ok(found.did_you_mean.iter().for_each(|other| println!("Did you mean: {other}?")))
+    if let Some(other) = found.did_you_mean {
+        println!("Did you mean: {other}?");
+    }
+    Ok(())
 }
 
 /// Marks in bold. What a document holds of control characters must not reach the terminal.

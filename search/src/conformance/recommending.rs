@@ -34,7 +34,7 @@ fn keys(signals: &[Recorded]) -> Vec<&str> {
 /// a while in coming.
 async fn read<S: Store>(recorder: &SignalRecorder<S>, conn: &mut S::Connection, count: usize) -> Vec<Recorded> {
     let (mut signals, mut cursor, started) = (Vec::new(), None::<SignalCursor>, Instant::now());
-    while signals.len() < count && started.elapsed() < Duration::from_secs(60) {
+    while signals.len() < count && started.elapsed() < Duration::from_mins(1) {
         let page = recorder.page(conn, cursor.as_ref(), 2).await.unwrap();
         assert!(page.signals.len() <= 2);
         cursor = Some(page.next.to_string().parse().unwrap());
@@ -111,7 +111,7 @@ pub async fn a_signal_that_commits_late_is_read<H: Harness>(harness: &H) {
     source.commit(late).await.unwrap();
     let (mut found, mut cursor, started) = (before.signals, before.next, Instant::now());
     let expected = if H::CONCURRENT_WRITERS { 7 } else { 2 };
-    while found.len() < expected && started.elapsed() < Duration::from_secs(60) {
+    while found.len() < expected && started.elapsed() < Duration::from_mins(1) {
         let page = recorder.page(&mut conn, Some(&cursor), 3).await.unwrap();
         cursor = page.next;
         found.extend(page.signals);
