@@ -70,18 +70,23 @@ pub(crate) async fn all<S: Store, C: Source<Connection = S::Connection>>(
     budget: Duration,
 ) -> Result<Compaction> {
     let started = Instant::now();
-    let mut done = Compaction::default();
+    let (mut done, mut step) = (Compaction::default(), WHOLE);
     while started.elapsed() < budget {
         let mut snapshot = source.begin_snapshot().await?;
-        let step = next(store, &mut snapshot, WHOLE).await?;
+        let publication = next(store, &mut snapshot, step).await?;
         drop(snapshot);
-        let Some(publication) = step else {
-            done.is_complete = true;
+        let Some(publication) = publication else {
+            done.is_complete = step.recounts;
             break;
         };
         let mut tx = source.begin().await?;
         if !store.publish(&mut tx, &publication).await? {
-            break;
+            if publication.recounted.is_empty() {
+                break;
+            }
+            // A writer may hold one of these, or the log has more about it than one step reads: the others need not wait for it.
+            step.recounts = false;
+            continue;
         }
         source.commit(tx).await?;
         done.changes += publication.consumed.len() as u64;

@@ -2,10 +2,10 @@
 //! connections, ten times as many with `STOA_TEST_FULL=1`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use stoa_search::{Audience, Document, EntityId, Postgres, Query, Search, Source, Sqlite, Store, Surface, Tag};
+use tokio::sync::Notify;
 
 const WRITERS: usize = 8;
 
@@ -32,6 +32,7 @@ async fn write_and_search<S: Store, P: Source<Connection = S::Connection>>(
     search: Search<S>,
     source: P,
     writer: usize,
+    is_time: Arc<Notify>,
 ) {
     let crew = Audience::tags([tag("crew")]);
     let mut documents = vec![Known::default(); 40];
@@ -57,6 +58,9 @@ async fn write_and_search<S: Store, P: Source<Connection = S::Connection>>(
             }
         }
         source.commit(tx).await.unwrap();
+        if n % 100 == 0 {
+            is_time.notify_one();
+        }
         let mut conn = source.acquire().await.unwrap();
         for (word, is_found) in [(&known.word, !known.is_hidden), (&known.before, false)] {
             let Some(word) = word else { continue };
@@ -72,28 +76,24 @@ where
     S: Store,
     P: Source<Connection = S::Connection>,
 {
-    let cached = Search::new(store()).with_cache(1 << 20);
+    let is_time = Arc::new(Notify::new());
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let search = Search::new(store()).with_cache(if writer % 2 == 0 { 1 << 20 } else { 0 });
-            tokio::spawn(write_and_search(search, source.clone(), writer))
+            tokio::spawn(write_and_search(search, source.clone(), writer, is_time.clone()))
         })
         .collect();
-    let is_over = Arc::new(AtomicBool::new(false));
-    let compactor = tokio::spawn({
-        let (source, is_over) = (source.clone(), is_over.clone());
-        async move {
-            while !is_over.load(Ordering::Relaxed) {
-                cached.compact(&source, Duration::from_millis(50)).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+    let compactor = tokio::spawn(async move {
+        loop {
+            is_time.notified().await;
+            Search::new(store()).compact(&source, Duration::from_millis(50)).await.unwrap();
         }
     });
     for writer in writers {
         writer.await.unwrap();
     }
-    is_over.store(true, Ordering::Relaxed);
-    compactor.await.unwrap();
+    assert!(!compactor.is_finished(), "a compaction failed");
+    compactor.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::id::Surface;
 use crate::store::DocId;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Encodes the head of a segment whose documents were analyzed by this generation or later ones, have these ids, ascending, and are on
 /// these surfaces, and whose pages have so many bytes.
