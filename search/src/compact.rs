@@ -4,11 +4,14 @@
 //! them has changed meanwhile, nothing happens. A document that is written between the two has a row in the log that was not read: it
 //! stays, and outdates what the step made of the document.
 
+pub(crate) mod reindex;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
+use crate::analyzer::GENERATION;
 use crate::bm25::Length;
 use crate::document::Document;
 use crate::error::{Error, Result};
@@ -18,7 +21,7 @@ use crate::segment::page::{Entries, Page, Writer};
 use crate::segment::set::{self, Set};
 use crate::segment::{DAY, MAX_DOCUMENTS, is_term, tag_key};
 use crate::source::Source;
-use crate::store::{Change, DocId, Publication, SegmentRow, Store, Totals};
+use crate::store::{Change, DocId, Publication, Recount, SegmentRow, Store, Totals};
 use crate::terms::{Terms, TermsRef};
 
 /// From so many rows on a writer compacts on the way.
@@ -34,12 +37,14 @@ pub(crate) struct Step {
     pub(crate) documents: u32,
     /// So many segments of a size become one.
     pub(crate) fan: usize,
+    /// Whether it may lock documents that have another number of words for this analyzer than for the one before.
+    pub(crate) recounts: bool,
 }
 
 /// For who has the time.
-const WHOLE: Step = Step { rows: 32_768, bytes: 64 << 20, documents: MAX_DOCUMENTS, fan: 8 };
+const WHOLE: Step = Step { rows: 32_768, bytes: 64 << 20, documents: MAX_DOCUMENTS, fan: 8, recounts: true };
 /// For a writer on the way.
-const INLINE: Step = Step { rows: 4_096, bytes: 8 << 20, documents: 16_384, ..WHOLE };
+const INLINE: Step = Step { rows: 4_096, bytes: 8 << 20, documents: 16_384, recounts: false, ..WHOLE };
 
 /// The largest segment of the smallest size.
 const SMALL: u32 = 2_048;
@@ -65,18 +70,23 @@ pub(crate) async fn all<S: Store, C: Source<Connection = S::Connection>>(
     budget: Duration,
 ) -> Result<Compaction> {
     let started = Instant::now();
-    let mut done = Compaction::default();
+    let (mut done, mut step) = (Compaction::default(), WHOLE);
     while started.elapsed() < budget {
         let mut snapshot = source.begin_snapshot().await?;
-        let step = next(store, &mut snapshot, WHOLE).await?;
+        let publication = next(store, &mut snapshot, step).await?;
         drop(snapshot);
-        let Some(publication) = step else {
-            done.is_complete = true;
+        let Some(publication) = publication else {
+            done.is_complete = step.recounts;
             break;
         };
         let mut tx = source.begin().await?;
         if !store.publish(&mut tx, &publication).await? {
-            break;
+            if publication.recounted.is_empty() {
+                break;
+            }
+            // A writer may hold one of these, or the log has more about it than one step reads: the others need not wait for it.
+            step.recounts = false;
+            continue;
         }
         source.commit(tx).await?;
         done.changes += publication.consumed.len() as u64;
@@ -108,8 +118,8 @@ pub(crate) async fn step<S: Store>(store: &S, conn: &mut S::Connection, step: St
 /// Prepares the next step: the oldest of the log, else the merge that is most due.
 async fn next<S: Store>(store: &S, conn: &mut S::Connection, step: Step) -> Result<Option<Publication>> {
     let changes = if step.rows > 0 { store.backlog(conn, step.rows, step.bytes).await? } else { Vec::new() };
-    let segments = store.segments(conn).await?.into_iter().map(Opened::of).collect::<Result<Vec<_>>>()?;
-    if let Some(publication) = flush(&changes, &segments)? {
+    let segments = opened(store, conn).await?;
+    if let Some(publication) = flush(&changes, &segments, step)? {
         return Ok(Some(publication));
     }
     match due(&segments, step) {
@@ -118,8 +128,13 @@ async fn next<S: Store>(store: &S, conn: &mut S::Connection, step: Step) -> Resu
     }
 }
 
+/// Reads every segment, without pages.
+async fn opened<S: Store>(store: &S, conn: &mut S::Connection) -> Result<Vec<Opened>> {
+    store.segments(conn).await?.into_iter().map(Opened::of).collect()
+}
+
 /// A segment with its head read.
-struct Opened {
+pub(crate) struct Opened {
     row: SegmentRow,
     head: Head,
     dead: BTreeSet<u32>,
@@ -133,13 +148,39 @@ impl Opened {
         Ok(Self { row, head, dead: dead.into_iter().collect() })
     }
 
-    fn living(&self) -> u32 {
+    pub(crate) fn living(&self) -> u32 {
         self.head.documents - u32::try_from(self.dead.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Which analyzer its documents are of, at least. What holds none fits all.
+    fn generation(&self) -> u8 {
+        if self.living() > 0 { self.head.generation } else { GENERATION }
+    }
+
+    /// Answers whether an analyzer of older releases made some of it.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.generation() < GENERATION
+    }
+
+    /// How many bytes it takes.
+    pub(crate) fn size(&self) -> u64 {
+        self.head.size + (self.row.head.len() + self.row.dead.len()) as u64
+    }
+
+    /// Outdates some of its documents.
+    fn outdate(&self, documents: impl IntoIterator<Item = u32>, publication: &mut Publication) {
+        let mut dead = self.dead.clone();
+        dead.extend(documents);
+        if dead.len() > self.dead.len() {
+            let (dead, mut encoded): (Vec<u32>, _) = (dead.into_iter().collect(), Vec::new());
+            set::encode(&dead, &mut encoded);
+            publication.outdated.push((self.row.segment, self.row.revision, encoded));
+        }
     }
 }
 
 /// Makes a segment of changes. Those of a document whose terms a newer release wrote are left to that release.
-fn flush(changes: &[Change], segments: &[Opened]) -> Result<Option<Publication>> {
+fn flush(changes: &[Change], segments: &[Opened], step: Step) -> Result<Option<Publication>> {
     let mut by_document: BTreeMap<DocId, Vec<&Change>> = BTreeMap::new();
     for change in changes {
         by_document.entry(change.doc_id).or_default().push(change);
@@ -152,17 +193,26 @@ fn flush(changes: &[Change], segments: &[Opened]) -> Result<Option<Publication>>
         if terms.is_some_and(|terms| terms.get(2).is_none_or(|language| Language::from_byte(*language).is_none())) {
             continue;
         }
+        let document = changes[0].document.as_ref();
+        let analyzed = document.filter(|_| terms.is_none()).map(analyze);
+        // Words as they are counted now, and as the analyzer counted them that saw the text when it was written.
+        if let (Some(analyzed), kept) = (&analyzed, changes[0].words)
+            && analyzed.words() != kept
+        {
+            if !step.recounts {
+                continue;
+            }
+            publication.recounted.push(Recount { doc_id, before: kept, after: analyzed.words() });
+            added.words += analyzed.words() - kept;
+        }
         outdated.push(doc_id);
         for change in changes {
             publication.consumed.push(change.number);
             added.documents += change.added.documents;
             added.words += change.added.words;
         }
-        if let Some(document) = &changes[0].document {
-            let analyzed = || {
-                let (terms, _) = Terms::of(&document.title, &document.body, document.language);
-                terms.dated(document.recency).as_bytes().to_vec()
-            };
+        if let Some(document) = document {
+            let analyzed = || analyzed.map(|terms| terms.as_bytes().to_vec()).unwrap_or_default();
             current.push((doc_id, document, terms.map_or_else(|| Cow::Owned(analyzed()), Cow::Borrowed)));
         }
     }
@@ -175,17 +225,16 @@ fn flush(changes: &[Change], segments: &[Opened]) -> Result<Option<Publication>>
         builder.add(number, TermsRef::parse(terms)?)?;
     }
     for segment in segments {
-        let mut dead = segment.dead.clone();
-        dead.extend(outdated.iter().filter_map(|&doc_id| segment.head.document(doc_id)));
-        if dead.len() > segment.dead.len() {
-            let (dead, mut encoded): (Vec<u32>, _) = (dead.into_iter().collect(), Vec::new());
-            set::encode(&dead, &mut encoded);
-            publication.outdated.push((segment.row.segment, segment.row.revision, encoded));
-        }
+        segment.outdate(outdated.iter().filter_map(|&doc_id| segment.head.document(doc_id)), &mut publication);
     }
     let ids: Vec<DocId> = current.iter().map(|(doc_id, ..)| *doc_id).collect();
     publication.segment = Some(builder.finish(&ids, added));
     Ok(Some(publication))
+}
+
+fn analyze(document: &Document) -> Terms {
+    let (terms, _) = Terms::of(&document.title, &document.body, document.language);
+    terms.dated(document.recency)
 }
 
 /// The documents that hold a term, and their frequencies and lengths.
@@ -199,6 +248,8 @@ pub(crate) struct Builder {
     surfaces: BTreeMap<String, Vec<u32>>,
     /// For each document that was added its length.
     lengths: Vec<Length>,
+    /// The oldest analyzer that any of them is of.
+    generation: Option<u8>,
     /// The key that is being looked up.
     key: Vec<u8>,
 }
@@ -214,6 +265,7 @@ impl Builder {
     /// Adds the terms of the next document.
     pub(crate) fn add(&mut self, document: u32, terms: TermsRef<'_>) -> Result<()> {
         self.lengths.push(terms.length);
+        self.generation = Some(self.generation.map_or(terms.generation, |oldest| oldest.min(terms.generation)));
         if terms.day > 0 {
             let (documents, days) = self.terms.entry(vec![DAY]).or_default();
             documents.push(document);
@@ -277,7 +329,8 @@ impl Builder {
     }
 
     fn finish(self, ids: &[DocId], added: Totals) -> (SegmentRow, Vec<Page>) {
-        let head = head::encode(ids, self.surfaces.iter().map(|(name, members)| (&name[..], &members[..])));
+        let generation = self.generation.unwrap_or(GENERATION);
+        let surfaces = self.surfaces.iter().map(|(name, members)| (&name[..], &members[..]));
         let mut terms: Vec<_> = self.terms.into_iter().collect();
         terms.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let (mut writer, mut value) = (Writer::default(), Vec::new());
@@ -292,7 +345,7 @@ impl Builder {
             set::encode(&documents, &mut value);
             writer.push(&tag_key(&tag), &value);
         }
-        segment(head, writer, added)
+        segment(generation, ids, surfaces, writer, added)
     }
 }
 
@@ -304,8 +357,16 @@ fn push(sets: &mut BTreeMap<String, Vec<u32>>, name: &str, member: u32) {
     }
 }
 
-fn segment(head: Vec<u8>, writer: Writer, added: Totals) -> (SegmentRow, Vec<Page>) {
+fn segment<'a>(
+    generation: u8,
+    ids: &[DocId],
+    surfaces: impl Iterator<Item = (&'a str, &'a [u32])>,
+    writer: Writer,
+    added: Totals,
+) -> (SegmentRow, Vec<Page>) {
     let (pages, namespaces) = writer.finish();
+    let size: usize = pages.iter().map(|page| page.key.len() + page.block.len()).sum();
+    let head = head::encode(generation, size as u64, ids, surfaces);
     let mut dead = Vec::new();
     set::encode(&[], &mut dead);
     let row = SegmentRow { segment: random(), added, namespaces, head, dead, ..SegmentRow::default() };
@@ -319,9 +380,11 @@ fn random() -> i64 {
 
 /// The segments that should become one: too many of a size, the smallest first, or one that is mostly dead.
 fn due(segments: &[Opened], step: Step) -> Vec<&Opened> {
-    let mut sizes: BTreeMap<u32, Vec<&Opened>> = BTreeMap::new();
+    // Those of an older analyzer stay among themselves, so that a reindexing does nothing twice.
+    let mut sizes: BTreeMap<(u8, u32), Vec<&Opened>> = BTreeMap::new();
     for segment in segments {
-        sizes.entry((segment.living() / SMALL + 1).ilog(8)).or_default().push(segment);
+        let size = (segment.living() / SMALL + 1).ilog(8);
+        sizes.entry((segment.generation(), size)).or_default().push(segment);
     }
     for (_, mut same) in sizes {
         if same.len() >= step.fan {
@@ -361,7 +424,7 @@ async fn merge<S: Store>(store: &S, conn: &mut S::Connection, segments: Vec<&Ope
         surfaces.entry(head.surfaces[head.surface(old)].as_str()).or_default().push(new);
     }
     let ids: Vec<DocId> = order.iter().map(|(id, ..)| *id).collect();
-    let head = head::encode(&ids, surfaces.iter().map(|(name, members)| (*name, &members[..])));
+    let generation = segments.iter().map(|segment| segment.generation()).min().unwrap_or(GENERATION);
     let (mut writer, mut value) = (Writer::default(), Vec::new());
     let mut members: Vec<(u32, [u8; 2])> = Vec::new();
     loop {
@@ -387,7 +450,13 @@ async fn merge<S: Store>(store: &S, conn: &mut S::Connection, segments: Vec<&Ope
     }
     Ok(Publication {
         merged: segments.iter().map(|segment| (segment.row.segment, segment.row.revision)).collect(),
-        segment: Some(self::segment(head, writer, added)),
+        segment: Some(self::segment(
+            generation,
+            &ids,
+            surfaces.iter().map(|(name, members)| (*name, &members[..])),
+            writer,
+            added,
+        )),
         ..Publication::default()
     })
 }

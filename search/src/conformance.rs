@@ -4,7 +4,9 @@
 
 mod asking;
 mod compaction;
+mod recommending;
 mod texts;
+mod upkeep;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,14 +15,14 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Barrier;
 
 use crate::{
-    Audience, Cursor, Document, EntityId, Error, Language, MAX_PAGE, MatchMode, Query, Results, Search, Source, Store,
-    Surface, Tag,
+    Audience, Cursor, CursorKey, Document, EntityId, Error, Language, MAX_PAGE, MatchMode, Query, Results, Search,
+    Source, Store, Surface, Tag,
 };
 
 /// One fresh, empty, migrated database and the store under test.
 pub trait Harness: Send + Sync {
     /// The store under test.
-    type Store: Store;
+    type Store: Store + crate::recommendation::Store;
     /// Where its connections come from.
     type Source: Source<Connection = <Self::Store as Store>::Connection>;
 
@@ -92,6 +94,19 @@ macro_rules! __laws {
             a_time_limit_ends_a_ranking
             recent_documents_can_count_more
             a_search_within_a_tag_is_narrower
+            a_signal_is_recorded_once
+            what_is_no_signal_or_candidate_is_refused
+            a_signal_that_commits_late_is_read
+            old_signals_are_pruned
+            candidates_replace_those_before
+            candidates_are_those_the_caller_may_see
+            concurrent_candidates_never_mix
+            what_an_older_release_indexed_is_indexed_anew
+            a_snapshot_outlives_a_reindexing
+            what_is_written_beside_a_reindexing_is_found
+            stats_say_what_there_is
+            a_cursor_without_the_seal_of_the_host_is_refused
+            a_load_tells_how_far_it_has_come
         }
     };
 }
@@ -129,9 +144,18 @@ pub use compaction::{
     what_is_written_beside_a_compaction_is_found,
 };
 
+pub use recommending::{
+    a_signal_is_recorded_once, a_signal_that_commits_late_is_read, candidates_are_those_the_caller_may_see,
+    candidates_replace_those_before, concurrent_candidates_never_mix, old_signals_are_pruned,
+    what_is_no_signal_or_candidate_is_refused,
+};
 pub use texts::{
     a_huge_document_comes_back_within_bounds, after_a_refusal_the_transaction_is_usable, no_text_fails_as_a_query,
     no_text_fails_to_be_indexed,
+};
+pub use upkeep::{
+    a_load_tells_how_far_it_has_come, a_snapshot_outlives_a_reindexing, stats_say_what_there_is,
+    what_an_older_release_indexed_is_indexed_anew, what_is_written_beside_a_reindexing_is_found,
 };
 
 fn search<H: Harness>(harness: &H) -> Search<H::Store> {
@@ -198,6 +222,13 @@ pub async fn others_find_it_at_commit_and_not_before<H: Harness>(harness: &H) {
     drop(reader);
     let mut reader = source.acquire().await.unwrap();
     assert_eq!(find(&search, &mut reader, &query, &crew()).await, ["1"]);
+    let mut tx = source.begin().await.unwrap();
+    assert!(search.set_audience(&mut tx, &Surface::FEED, &EntityId::new("1").unwrap(), [tag("guests")]).await.unwrap());
+    assert!(find(&search, &mut tx, &query, &crew()).await.is_empty());
+    assert_eq!(find(&search, &mut tx, &query, &tags(&["guests"])).await, ["1"]);
+    assert_eq!(find(&search, &mut reader, &query, &crew()).await, ["1"]);
+    source.commit(tx).await.unwrap();
+    assert!(find(&search, &mut reader, &query, &crew()).await.is_empty());
 }
 
 /// A dropped transaction neither adds nor replaces nor removes.
@@ -213,6 +244,9 @@ pub async fn what_is_rolled_back_never_happened<H: Harness>(harness: &H) {
     search.remove(&mut tx, &Surface::FEED, &EntityId::new("2").unwrap()).await.unwrap();
     search.upsert(&mut tx, &post("3", "a third boat")).await.unwrap();
     drop(tx);
+    let mut tx = source.begin().await.unwrap();
+    search.set_audience(&mut tx, &Surface::FEED, &EntityId::new("1").unwrap(), []).await.unwrap();
+    drop(tx);
     let mut reader = source.begin().await.unwrap();
     let found = find(&search, &mut reader, &Query::text("boat"), &crew()).await;
     assert_eq!(BTreeSet::from_iter(found), BTreeSet::from(["1".to_owned(), "2".to_owned()]));
@@ -227,6 +261,7 @@ pub async fn a_rolled_back_savepoint_takes_only_its_own_documents<H: Harness>(ha
     harness.savepoint(&mut tx).await;
     search.upsert(&mut tx, &post("1", "a ship")).await.unwrap();
     search.upsert_many(&mut tx, &[post("3", "a boat"), post("4", "a boat")]).await.unwrap();
+    search.set_audience(&mut tx, &Surface::FEED, &EntityId::new("2").unwrap(), []).await.unwrap();
     search.remove(&mut tx, &Surface::FEED, &EntityId::new("2").unwrap()).await.unwrap();
     harness.rollback_to_savepoint(&mut tx).await;
     search.upsert(&mut tx, &post("5", "a boat")).await.unwrap();
@@ -686,4 +721,34 @@ pub async fn a_damaged_or_foreign_cursor_is_refused<H: Harness>(harness: &H) {
         assert!(matches!(refused, Err(Error::CursorForeign)), "{other:?}");
     }
     assert_eq!(find(&search, &mut tx, &Query::text("boat").limit(100), &crew()).await.len(), 30);
+}
+
+/// A host with a key takes back only the cursors it sealed; without one, only those that nobody did.
+pub async fn a_cursor_without_the_seal_of_the_host_is_refused<H: Harness>(harness: &H) {
+    let (bare, source) = (search(harness), harness.source());
+    let key = |byte| CursorKey::new([byte; 32]).unwrap();
+    let (mine, same, other) = (
+        search(harness).with_cursor_key(key(1)),
+        search(harness).with_cursor_key(key(1)),
+        search(harness).with_cursor_key(key(2)),
+    );
+    let mut tx = source.begin().await.unwrap();
+    fill(&bare, &mut tx).await;
+    let query = Query::text("boat").limit(7);
+    for (giver, takers, refusers) in
+        [(&bare, vec![&bare], vec![&mine]), (&mine, vec![&mine, &same], vec![&bare, &other])]
+    {
+        let first = giver.search(&mut tx, &query, &crew()).await.unwrap();
+        let next: Cursor = first.next.unwrap().to_string().parse().unwrap();
+        let query = query.clone().after(next);
+        let mut pages = Vec::new();
+        for taker in takers {
+            pages.push(ids(&taker.search(&mut tx, &query, &crew()).await.unwrap()).join(" "));
+        }
+        pages.dedup();
+        assert_eq!(pages.len(), 1);
+        for refuser in refusers {
+            assert!(matches!(refuser.search(&mut tx, &query, &crew()).await, Err(Error::CursorDamaged)));
+        }
+    }
 }

@@ -4,6 +4,9 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
 use crate::analyzer::MAX_WORD;
 use crate::bm25::Weights;
 use crate::error::{Error, Result};
@@ -14,15 +17,20 @@ use crate::query::words::{Correction, MAX_SLOTS};
 use crate::rank::recency::Day;
 use crate::store::DocId;
 
-const VERSION: u8 = 1;
+/// Ends with a checksum.
+const CHECKED: u8 = 1;
+/// Ends with the code that a key makes.
+const SEALED: u8 = 2;
+/// As long as this is the code: nobody guesses sixteen bytes.
+const SEAL: usize = 16;
 
 /// Where a page ended: an opaque text for the link to the next one.
 ///
 /// It freezes what the query ranks by (the weight of every word, the average length, the match mode, the day, the corrections), so that documents others
 /// write between two pages move no other document: each match that stays unchanged appears exactly once. It says nothing about
-/// who is asking; the audience comes with every call. A checksum finds damage; it is no protection against forgery, and needs to
-/// be none: a forged cursor only changes the order of what its caller may see anyway. It is not encrypted either: whoever holds
-/// it can read how rare its words are among all documents, those they may not see included.
+/// who is asking; the audience comes with every call. A checksum finds damage; a [`CursorKey`] finds forgery as well, which without
+/// one only changes the order of what its caller may see anyway. It is not encrypted: whoever holds it can read how rare its words are among
+/// all documents, those they may not see included.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cursor {
     pub(crate) fingerprint: u32,
@@ -33,6 +41,49 @@ pub struct Cursor {
     /// By which day recent documents were boosted.
     pub(crate) today: Day,
     pub(crate) last: Position,
+    pub(crate) seal: Option<Seal>,
+}
+
+/// What a key made of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seal([u8; SEAL]);
+
+/// A secret of the host that its cursors are sealed with, so that it takes back only those it gave away.
+///
+/// For all processes that answer the same links, and for as long as these should work.
+#[derive(Clone)]
+pub struct CursorKey(Hmac<Sha256>);
+
+impl CursorKey {
+    /// Makes a key of a secret: any random bytes, 32 of them best.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] below 16 bytes.
+    pub fn new(secret: impl AsRef<[u8]>) -> Result<Self> {
+        let too_short = Error::Invalid { what: "cursor key", problem: "must have at least 16 bytes" };
+        let long_enough = Some(secret.as_ref()).filter(|secret| secret.len() >= SEAL);
+        let mac = long_enough.and_then(|secret| Hmac::new_from_slice(secret).ok());
+        mac.map(Self).ok_or(too_short)
+    }
+
+    /// Seals a cursor.
+    pub(crate) fn seal(&self, cursor: &mut Cursor) {
+        let mac = self.0.clone().chain_update(cursor.body(SEALED)).finalize().into_bytes();
+        cursor.seal = mac.first_chunk().map(|code| Seal(*code));
+    }
+
+    /// Answers whether it sealed this cursor, in the same time whatever is wrong with it.
+    pub(crate) fn sealed(&self, cursor: &Cursor) -> bool {
+        let mac = self.0.clone().chain_update(cursor.body(SEALED));
+        cursor.seal.is_some_and(|seal| mac.verify_truncated_left(&seal.0).is_ok())
+    }
+}
+
+impl fmt::Debug for CursorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CursorKey").finish_non_exhaustive()
+    }
 }
 
 /// The place of a document in the order of results: by score, and among equals the one indexed later comes first.
@@ -62,9 +113,10 @@ impl PartialEq for Position {
 
 impl Eq for Position {}
 
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = vec![VERSION, u8::from(self.mode == MatchMode::All)];
+impl Cursor {
+    /// All of it but its end.
+    fn body(&self, version: u8) -> Vec<u8> {
+        let mut bytes = vec![version, u8::from(self.mode == MatchMode::All)];
         bytes.extend(self.fingerprint.to_le_bytes());
         bytes.extend(self.last.score.to_le_bytes());
         bytes.extend(self.last.doc_id.0.to_le_bytes());
@@ -78,7 +130,18 @@ impl fmt::Display for Cursor {
             bytes.extend(term.as_bytes());
         }
         bytes.extend(self.weights.words.iter().flat_map(|weight| weight.to_le_bytes()));
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = if let Some(seal) = self.seal {
+            [self.body(SEALED).as_slice(), &seal.0].concat()
+        } else {
+            let body = self.body(CHECKED);
+            [body.as_slice(), &crc32fast::hash(&body).to_le_bytes()].concat()
+        };
         bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
@@ -93,11 +156,19 @@ impl FromStr for Cursor {
 
 fn parse(text: &str) -> Option<Cursor> {
     let bytes = unhex(text)?;
-    let (bytes, checksum) = bytes.split_last_chunk()?;
-    if crc32fast::hash(bytes) != u32::from_le_bytes(*checksum) {
-        return None;
-    }
-    let [VERSION, mode @ (0 | 1), rest @ ..] = bytes else { return None };
+    let (bytes, seal) = match *bytes.first()? {
+        CHECKED => {
+            let (bytes, checksum) = bytes.split_last_chunk()?;
+            let is_whole = crc32fast::hash(bytes) == u32::from_le_bytes(*checksum);
+            is_whole.then_some((bytes, None))?
+        }
+        SEALED => {
+            let (bytes, code) = bytes.split_last_chunk()?;
+            (bytes, Some(Seal(*code)))
+        }
+        _ => return None,
+    };
+    let [_, mode @ (0 | 1), rest @ ..] = bytes else { return None };
     let (fingerprint, rest) = rest.split_first_chunk()?;
     let (score, rest) = rest.split_first_chunk()?;
     let (doc_id, rest) = rest.split_first_chunk()?;
@@ -113,8 +184,9 @@ fn parse(text: &str) -> Option<Cursor> {
         weights: Weights { words, average_length },
         today: Day::from_le_bytes(*today),
         last: Position { score: f32::from_le_bytes(*score), doc_id: DocId(i64::from_le_bytes(*doc_id)) },
+        seal,
     };
-    // What passes the checksum may still be made up: scores must stay numbers.
+    // What passes a checksum may still be made up: scores must stay numbers.
     let is_sane = cursor.last.score.is_finite()
         && cursor.weights.average_length >= 1.0
         && cursor.weights.words.len() <= MAX_SLOTS
@@ -142,7 +214,7 @@ fn number(bytes: &[u8]) -> Option<(f32, &[u8])> {
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     // Nothing longer than the longest cursor there is is worth decoding.
-    if text.len() > 2 * (29 + MAX_CORRECTIONS * (4 + MAX_WORD) + 4 * MAX_SLOTS) {
+    if text.len() > 2 * (41 + MAX_CORRECTIONS * (4 + MAX_WORD) + 4 * MAX_SLOTS) {
         return None;
     }
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
@@ -165,6 +237,7 @@ mod tests {
             weights: Weights { words: vec![1.5; words], average_length: 80.25 },
             today: 20_000,
             last: Position { score: 3.25, doc_id: DocId(i64::MAX) },
+            seal: None,
         }
     }
 
@@ -172,6 +245,27 @@ mod tests {
     fn text_leads_back_to_the_cursor() {
         for words in [0, 1, 2, MAX_SLOTS] {
             assert_eq!(cursor(words).to_string().parse::<Cursor>().unwrap(), cursor(words));
+        }
+    }
+
+    #[test]
+    fn a_key_knows_its_own_cursors() {
+        let (key, other) = (CursorKey::new([7; 32]).unwrap(), CursorKey::new([8; 32]).unwrap());
+        assert!(matches!(CursorKey::new([7; 15]), Err(Error::Invalid { what: "cursor key", .. })));
+        assert!(!format!("{key:?}").contains('7'));
+        for words in [0, 2, MAX_SLOTS] {
+            let mut sealed = cursor(words);
+            assert!(!key.sealed(&sealed));
+            key.seal(&mut sealed);
+            let text = sealed.to_string();
+            let read: Cursor = text.parse().unwrap();
+            assert!(read == sealed && key.sealed(&read) && !other.sealed(&read));
+            for at in 0..text.len().min(100) {
+                let mut damaged = text.clone().into_bytes();
+                damaged[at] = if damaged[at] == b'0' { b'1' } else { b'0' };
+                let damaged = String::from_utf8(damaged).unwrap().parse::<Cursor>();
+                assert!(damaged.is_err() || damaged.is_ok_and(|damaged| !key.sealed(&damaged)), "{at}");
+            }
         }
     }
 

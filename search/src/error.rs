@@ -13,7 +13,7 @@ pub enum Error {
         /// The part at fault.
         what: &'static str,
     },
-    /// The text is no cursor, or it was altered on its way.
+    /// The text is no cursor, it was altered on its way, or it lacks the seal of the host's [`CursorKey`](crate::CursorKey).
     #[error("the cursor is damaged")]
     CursorDamaged,
     /// The cursor belongs to another query.
@@ -33,6 +33,16 @@ pub enum Error {
         /// The length of the query.
         bytes: usize,
         /// The longest query allowed.
+        limit: usize,
+    },
+    /// More was handed over than one call takes.
+    #[error("{count} {what} are more than the {limit} allowed")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// The most allowed.
         limit: usize,
     },
     /// The database failed.

@@ -110,6 +110,37 @@ text_id! {
     Tag, "audience tag", 255
 }
 
+text_id! {
+    /// The host's own id of a person.
+    UserId, "user id", 128
+}
+
+text_id! {
+    /// What makes a signal unique, such as `like ada post-7`.
+    SignalKey, "signal key", 255
+}
+
+text_id! {
+    /// What somebody did with a document. The host may add kinds of its own.
+    SignalKind, "signal kind", 64
+}
+
+impl SignalKind {
+    /// Looked at it.
+    pub const VIEW: Self = Self(Cow::Borrowed("view"));
+    /// Followed it from a list.
+    pub const CLICK: Self = Self(Cow::Borrowed("click"));
+    /// Liked it.
+    pub const LIKE: Self = Self(Cow::Borrowed("like"));
+    /// Wants to see less of it.
+    pub const HIDE: Self = Self(Cow::Borrowed("hide"));
+}
+
+text_id! {
+    /// Why something is recommended, as the host's page will say it.
+    Reason, "reason", 255
+}
+
 fn reject(text: &str, max: usize) -> Option<&'static str> {
     if text.is_empty() {
         Some("must not be empty")

@@ -14,6 +14,7 @@ mod language;
 mod load;
 mod query;
 mod rank;
+pub mod recommendation;
 mod results;
 mod search;
 mod segment;
@@ -32,28 +33,26 @@ pub mod conformance;
 
 pub use analyzer::MAX_WORD;
 pub use audience::Audience;
-pub use compact::Compaction;
-pub use cursor::Cursor;
+pub use compact::{Compaction, reindex::Reindexing};
+pub use cursor::{Cursor, CursorKey};
 pub use document::{Document, UpsertReport};
 pub use error::{Error, Result};
 pub use highlight::Highlighted;
 pub use id::{EntityId, Surface, Tag};
 pub use language::Language;
-pub use load::Load;
+pub use load::{Load, Progress};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
-pub use query::synonyms::Synonyms;
-pub use query::{MAX_PAGE, MAX_QUERY, MAX_WORDS, MatchMode, Query};
-pub use results::{Explanation, Hit, Part, Results, Timings};
+pub use query::{MAX_PAGE, MAX_QUERY, MAX_WORDS, MatchMode, Query, synonyms::Synonyms};
+pub use results::{Explanation, Hit, Part, Results, Stats, Timings};
 pub use search::Search;
-pub use segment::Key;
-pub use segment::page::Page;
+pub use segment::{Key, page::Page};
 pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::{
-    Change, DocId, Indexed, LogRow, MAX_EXCERPT, MAX_EXTRA, MAX_TEXT, MAX_TITLE, MAX_URL, Publication, SegmentRow,
-    Snapshot, Store, Totals,
+    Change, DocId, Indexed, LogRow, MAX_EXCERPT, MAX_EXTRA, MAX_TEXT, MAX_TITLE, MAX_URL, Publication, Recount,
+    SegmentRow, Snapshot, Store, Totals,
 };
 pub use terms::Terms;

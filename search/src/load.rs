@@ -3,6 +3,7 @@
 //! Analysing and writing take turns on a thread each: while the database writes some documents, the next are analyzed and the
 //! postings of the last are gathered.
 
+use std::fmt;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -20,14 +21,31 @@ const AHEAD: usize = 3;
 /// The most documents of a load that become one segment: their postings are kept in memory, about a kilobyte each.
 const SEGMENT: usize = 250_000;
 
+/// How far something long has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// How many documents are done.
+    pub done: u64,
+    /// How many there are.
+    pub total: u64,
+}
+
 /// The documents of [`Store::load`](crate::Store::load).
-#[derive(Debug)]
 pub struct Load<'a> {
     documents: &'a [Document],
     reports: &'a mut [UpsertReport],
     /// The places of the documents that no segment was begun for.
     rest: &'a [usize],
     segment: Option<Segment<'a>>,
+    progress: &'a mut (dyn FnMut(Progress) + Send),
+    told: Progress,
+}
+
+impl fmt::Debug for Load<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Load").field("progress", &self.told).finish_non_exhaustive()
+    }
 }
 
 /// A segment in the making.
@@ -46,8 +64,14 @@ struct Segment<'a> {
 
 impl<'a> Load<'a> {
     /// `order` names each document to load once, and the order they are loaded in.
-    pub(crate) fn new(documents: &'a [Document], order: &'a [usize], reports: &'a mut [UpsertReport]) -> Self {
-        Self { documents, reports, rest: order, segment: None }
+    pub(crate) fn new(
+        documents: &'a [Document],
+        order: &'a [usize],
+        reports: &'a mut [UpsertReport],
+        progress: &'a mut (dyn FnMut(Progress) + Send),
+    ) -> Self {
+        let told = Progress { done: 0, total: order.len() as u64 };
+        Self { documents, reports, rest: order, segment: None, progress, told }
     }
 
     /// Returns the next documents to write, `None` after the last.
@@ -92,7 +116,10 @@ impl<'a> Load<'a> {
     /// [`Error::Corrupt`] never, unless there is a defect.
     pub fn written(&mut self, ids: impl IntoIterator<Item = Option<DocId>>) -> Result<Option<(SegmentRow, Vec<Page>)>> {
         let Some(segment) = &mut self.segment else { return Ok(None) };
+        let before = segment.ids.len();
         segment.ids.extend(ids);
+        self.told.done += (segment.ids.len() - before) as u64;
+        (self.progress)(self.told);
         if !segment.pending.is_empty() {
             return Ok(None);
         }

@@ -1,5 +1,7 @@
 //! The backend in memory: the executable specification, and the one for unit tests.
 
+mod recommendation;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +16,7 @@ use crate::load::Load;
 use crate::segment::Key;
 use crate::segment::page::Page;
 use crate::source::Source;
-use crate::store::{Change, DocId, Indexed, LogRow, Publication, SegmentRow, Snapshot, Store, Totals};
+use crate::store::{Change, DocId, Indexed, LogRow, Publication, Recount, SegmentRow, Snapshot, Store, Totals};
 
 /// Keeps documents in memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +30,8 @@ struct State {
     log: BTreeMap<i64, Logged>,
     last_number: i64,
     segments: BTreeMap<i64, (SegmentRow, Pages)>,
+    signals: recommendation::Signals,
+    candidates: recommendation::Candidates,
 }
 
 /// The pages of a segment by their first keys.
@@ -233,6 +237,7 @@ impl Store for Memory {
                 added: row.added,
                 terms: row.terms.as_deref().map(<[u8]>::to_vec),
                 document: document.map(|stored| (*stored.document).clone()),
+                words: document.map_or(0, |stored| stored.words),
             }
         };
         Ok(state.log.iter().take(rows as usize).take_while(fits).map(change).collect())
@@ -245,14 +250,36 @@ impl Store for Memory {
         Ok(later.take(limit as usize).map(|(_, page)| page.clone()).collect())
     }
 
+    async fn originals(&self, conn: &mut Connection, ids: &[DocId]) -> Result<Vec<(DocId, Document, i64)>> {
+        let state = conn.read();
+        let logged: BTreeSet<DocId> = state.log.values().map(|row| row.doc_id).collect();
+        let original = |id: &DocId| {
+            let stored = state.documents.get(id).filter(|_| !logged.contains(id))?;
+            Some((*id, (*stored.document).clone(), stored.words))
+        };
+        Ok(ids.iter().filter_map(original).collect())
+    }
+
+    async fn stored_bytes(&self, _: &mut Connection) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     async fn publish(&self, conn: &mut Connection, publication: &Publication) -> Result<bool> {
         conn.write(|state| {
             let is_current = |segment: i64, revision: i32| {
                 state.segments.get(&segment).is_some_and(|(row, _)| row.revision == revision)
             };
+            let is_recountable = |recount: &Recount| {
+                let is_changed = |(number, row): (&i64, &Logged)| {
+                    row.doc_id == recount.doc_id && !publication.consumed.contains(number)
+                };
+                state.documents.get(&recount.doc_id).is_some_and(|stored| stored.words == recount.before)
+                    && !state.log.iter().any(is_changed)
+            };
             let is_as_read = publication.consumed.iter().all(|number| state.log.contains_key(number))
                 && publication.merged.iter().all(|&(segment, revision)| is_current(segment, revision))
-                && publication.outdated.iter().all(|&(segment, revision, _)| is_current(segment, revision));
+                && publication.outdated.iter().all(|&(segment, revision, _)| is_current(segment, revision))
+                && publication.recounted.iter().all(is_recountable);
             if !is_as_read {
                 return false;
             }
@@ -266,6 +293,11 @@ impl Store for Memory {
                 if let Some((row, _)) = state.segments.get_mut(segment) {
                     row.revision += 1;
                     row.dead.clone_from(dead);
+                }
+            }
+            for recount in &publication.recounted {
+                if let Some(stored) = state.documents.get_mut(&recount.doc_id) {
+                    stored.words = recount.after;
                 }
             }
             if let Some((row, pages)) = &publication.segment {

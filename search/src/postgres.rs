@@ -1,5 +1,8 @@
 //! The PostgreSQL backend.
 
+mod recommendation;
+mod upkeep;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -28,11 +31,10 @@ pub struct Postgres;
 
 /// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator = Migrator::with_migrations(vec![migration(
-        1,
-        "initial",
-        include_str!("../migrations/postgres/0001_initial.sql"),
-    )]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
+        migration(2, "recommendation", include_str!("../migrations/postgres/0002_recommendation.sql")),
+    ]);
     migrator.dangerous_set_table_name("_stoa_search_migrations"); // our own table: never the host's
     migrator
 });
@@ -309,7 +311,7 @@ impl Store for Postgres {
             SELECT number, doc_id, log.documents, log.words, terms, search_document.surface, entity_id,
                 search_document.audience_tags, search_document.language, recency_at,
                 CASE WHEN terms IS NULL THEN title ELSE '' END AS title,
-                CASE WHEN terms IS NULL THEN body ELSE '' END AS body, NULL AS url, NULL AS extra
+                CASE WHEN terms IS NULL THEN body ELSE '' END AS body, NULL AS url, NULL AS extra, search_document.words AS kept_words
             FROM (
                 SELECT *, sum(coalesce(octet_length(terms), 0)) OVER (ORDER BY number) - coalesce(octet_length(terms), 0) AS before
                 FROM (SELECT * FROM search_dirty ORDER BY number LIMIT $1) AS oldest
@@ -346,6 +348,14 @@ impl Store for Postgres {
         tx.commit().await?;
         let page = |row: &PgRow| Ok(Page { key: row.try_get(0)?, is_single: row.try_get(1)?, block: row.try_get(2)? });
         rows.iter().map(page).collect()
+    }
+
+    async fn originals(&self, conn: &mut PgConnection, ids: &[DocId]) -> Result<Vec<(DocId, Document, i64)>> {
+        upkeep::originals(conn, ids).await
+    }
+
+    async fn stored_bytes(&self, conn: &mut PgConnection) -> Result<Option<u64>> {
+        upkeep::stored_bytes(conn).await
     }
 
     async fn publish(&self, conn: &mut PgConnection, publication: &Publication) -> Result<bool> {
@@ -392,7 +402,8 @@ impl Store for Postgres {
             .await?
             .rows_affected();
         }
-        if !publication.is_done(consumed, merged, outdated) {
+        let is_done = publication.is_done(consumed, merged, outdated);
+        if !is_done || !upkeep::recount(&mut tx, &publication.recounted).await? {
             tx.rollback().await?;
             return Ok(false);
         }
@@ -698,6 +709,7 @@ fn change(row: &PgRow) -> Result<Change> {
         },
         terms: row.try_get("terms")?,
         document: is_there.then(|| document(row)).transpose()?,
+        words: row.try_get::<Option<i32>, _>("kept_words")?.unwrap_or_default().into(),
     })
 }
 

@@ -102,3 +102,29 @@ pub struct Part {
     /// What it adds.
     pub score: f32,
 }
+
+/// How large the index is, and how current.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How many documents there are.
+    pub documents: u64,
+    /// How many words they have, about: the length of a long document is known to an eighth.
+    pub words: u64,
+    /// Rows of the log: changes since they were last made into a segment.
+    pub changes: u64,
+    /// Segments.
+    pub segments: u64,
+    /// The generation of the analyzer of this release.
+    pub generation: u8,
+    /// How many documents in segments and rows of the log are of an older one, and wait for
+    /// [`Search::reindex`](crate::Search::reindex).
+    pub outdated: u64,
+    /// Bytes of the segments.
+    pub segment_bytes: u64,
+    /// Bytes of the terms in the log.
+    pub log_bytes: u64,
+    /// Bytes that documents, log and segments take on disk with all their indexes, if the database knows without reading them: only
+    /// PostgreSQL does.
+    pub stored_bytes: Option<u64>,
+}

@@ -9,13 +9,14 @@ use chrono::Utc;
 use crate::audience::Audience;
 use crate::bm25::Weights;
 use crate::cache::Cache;
+use crate::compact::reindex::{self, Reindexing};
 use crate::compact::{self, Compaction};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, CursorKey};
 use crate::document::{Document, UpsertReport};
 use crate::error::{Error, Result};
 use crate::highlight::Highlighted;
 use crate::id::{EntityId, Surface, Tag};
-use crate::load::Load;
+use crate::load::{Load, Progress};
 use crate::query::suggest;
 use crate::query::typo::{self, Vocabulary};
 use crate::query::words::{self, Correction, Words};
@@ -23,7 +24,7 @@ use crate::query::{MAX_QUERY, MatchMode, Query};
 use crate::rank::recency;
 use crate::rank::tally::Tally;
 use crate::rank::{self, Lookup};
-use crate::results::{Explanation, Hit, Part, Results, Timings};
+use crate::results::{Explanation, Hit, Part, Results, Stats, Timings};
 use crate::source::Source;
 use crate::store::{Indexed, MAX_EXCERPT, Snapshot, Store};
 use crate::terms::{Terms, TermsRef};
@@ -48,12 +49,13 @@ const BULK: usize = 1_000;
 pub struct Search<S> {
     store: S,
     cache: Option<Arc<Cache>>,
+    key: Option<CursorKey>,
 }
 
 impl<S: Store> Search<S> {
     /// Searches in `store`.
     pub const fn new(store: S) -> Self {
-        Self { store, cache: None }
+        Self { store, cache: None, key: None }
     }
 
     /// Keeps parts of the index in memory, shared by all clones: at most so many bytes, about, of what searches use most.
@@ -63,6 +65,12 @@ impl<S: Store> Search<S> {
     #[must_use]
     pub fn with_cache(self, bytes: usize) -> Self {
         Self { cache: Some(Arc::new(Cache::new(bytes))), ..self }
+    }
+
+    /// Seals cursors with a key, and takes none that it has not sealed: neither those from before it had one, nor those of another.
+    #[must_use]
+    pub fn with_cursor_key(self, key: CursorKey) -> Self {
+        Self { key: Some(key), ..self }
     }
 
     /// Indexes a document, or replaces all of it.
@@ -90,8 +98,23 @@ impl<S: Store> Search<S> {
     /// # Errors
     ///
     /// [`Error::Backend`] if the database fails.
-    #[tracing::instrument(level = "debug", name = "search.upsert_many", skip_all, fields(documents = documents.len()))]
     pub async fn upsert_many(&self, conn: &mut S::Connection, documents: &[Document]) -> Result<Vec<UpsertReport>> {
+        self.upsert_many_with(conn, documents, |_| {}).await
+    }
+
+    /// Does what [`Search::upsert_many`] does and says now and then how far it has come, for a progress bar: the last time when all documents
+    /// are written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backend`] if the database fails.
+    #[tracing::instrument(level = "debug", name = "search.upsert_many", skip_all, fields(documents = documents.len()))]
+    pub async fn upsert_many_with(
+        &self,
+        conn: &mut S::Connection,
+        documents: &[Document],
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<Vec<UpsertReport>> {
         let mut reports = vec![UpsertReport::default(); documents.len()];
         let keyed = documents.iter().enumerate().map(|(at, one)| ((&one.surface, &one.entity_id), at));
         let latest: BTreeMap<_, usize> = keyed.clone().collect();
@@ -107,11 +130,13 @@ impl<S: Store> Search<S> {
                 indexed
             };
             let indexed: Vec<Indexed> = order.iter().map(&mut index).collect();
-            if self.store.upsert(conn, &indexed).await? {
+            let is_time = self.store.upsert(conn, &indexed).await?;
+            progress(Progress { done: order.len() as u64, total: order.len() as u64 });
+            if is_time {
                 self.compact_a_little(conn).await;
             }
         } else {
-            self.store.load(conn, &mut Load::new(documents, &order, &mut reports)).await?;
+            self.store.load(conn, &mut Load::new(documents, &order, &mut reports, &mut progress)).await?;
             self.compact_a_little(conn).await;
         }
         Ok(reports)
@@ -165,12 +190,46 @@ impl<S: Store> Search<S> {
         compact::all(&self.store, source, budget).await
     }
 
+    /// Analyzes documents anew that were indexed by an older analyzer, until all are of the present one or the time is over.
+    ///
+    /// For after an upgrade to a release that finds words differently, once no process runs the older one: call it from a job again and again
+    /// until it is complete. Searches go on meanwhile and find every document, by the words of the analyzer it was last indexed with.
+    /// Some thousand documents at a time are read, analyzed without holding anything, and published at one stroke; what others change
+    /// meanwhile is theirs. Where it ends, or is killed, the next call goes on. `progress` hears before every step how many documents are
+    /// done and how many there are to do.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Search::compact`].
+    #[tracing::instrument(level = "debug", name = "search.reindex", skip_all)]
+    pub async fn reindex<C: Source<Connection = S::Connection>>(
+        &self,
+        source: &C,
+        budget: Duration,
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<Reindexing> {
+        reindex::all(&self.store, source, budget, &mut progress).await
+    }
+
+    /// Measures the index: as cheap as a search, however many documents there are.
+    ///
+    /// # Errors
+    ///
+    /// * [`Error::Corrupt`] if a segment is damaged.
+    /// * [`Error::Backend`] if the database fails.
+    #[tracing::instrument(level = "debug", name = "search.stats", skip_all)]
+    pub async fn stats(&self, conn: &mut S::Connection) -> Result<Stats> {
+        let snapshot = self.store.snapshot(conn, &Audience::tags([]), &[]).await?;
+        let stored_bytes = self.store.stored_bytes(conn).await?;
+        Ok(Stats { stored_bytes, ..compact::reindex::stats(snapshot)? })
+    }
+
     /// Makes one step of a compaction within the caller's transaction, of at most so many changes; answers whether there was one to
     /// make. Merges two segments where others would wait for more.
     #[cfg(feature = "conformance")]
     #[doc(hidden)]
     pub async fn compact_step(&self, conn: &mut S::Connection, rows: u32) -> Result<bool> {
-        let step = compact::Step { rows, bytes: u64::MAX >> 1, documents: u32::MAX, fan: 2 };
+        let step = compact::Step { rows, bytes: u64::MAX >> 1, documents: u32::MAX, fan: 2, recounts: true };
         compact::step(&self.store, conn, step).await
     }
 
@@ -192,12 +251,18 @@ impl<S: Store> Search<S> {
     ///
     /// * [`Error::QueryTooLong`] above [`MAX_QUERY`](crate::MAX_QUERY) bytes; no other text is an error.
     /// * [`Error::CursorForeign`] if the cursor belongs to another query.
+    /// * [`Error::CursorDamaged`] if it is sealed and there is no key, or there is one and it did not seal it.
     /// * [`Error::Corrupt`] if what is stored is damaged, or of a format that only a newer release knows.
     /// * [`Error::Backend`] if the database fails.
     #[tracing::instrument(level = "debug", name = "search.search", skip_all)]
     pub async fn search(&self, conn: &mut S::Connection, query: &Query, audience: &Audience) -> Result<Results> {
         let started = Instant::now();
         let mut words = Words::of(query)?;
+        if let Some(cursor) = &query.after
+            && !self.key.as_ref().map_or(cursor.seal.is_none(), |key| key.sealed(cursor))
+        {
+            return Err(Error::CursorDamaged);
+        }
         let fingerprint = query.fingerprint();
         let is_foreign =
             |cursor: &Cursor| cursor.fingerprint != fingerprint || cursor.weights.words.len() != words.len();
@@ -464,8 +529,13 @@ impl<S: Store> Search<S> {
         let last = examined.checked_sub(1).map(|at| page[at]).filter(|_| has_more && !is_late);
         let fingerprint = query.fingerprint();
         let today = query.after.as_ref().map_or_else(|| recency::day(Utc::now()), |cursor| cursor.today);
-        let next =
-            last.map(|last| Cursor { fingerprint, mode, corrections: corrections.clone(), weights, today, last });
+        let mut next = last.map(|last| {
+            let corrections = corrections.clone();
+            Cursor { fingerprint, mode, corrections, weights, today, last, seal: None }
+        });
+        if let (Some(key), Some(cursor)) = (&self.key, &mut next) {
+            key.seal(cursor);
+        }
         let is_short = hits.len() < query.limit;
         let timings = Timings { rank, fetch: started.elapsed() };
         Ok(Results {

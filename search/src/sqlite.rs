@@ -1,5 +1,8 @@
 //! The SQLite backend.
 
+mod recommendation;
+mod upkeep;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -26,8 +29,10 @@ pub struct Sqlite;
 
 /// The schema of this crate, oldest change first. Released entries never change.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator =
-        Migrator::with_migrations(vec![migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+        migration(2, "recommendation", include_str!("../migrations/sqlite/0002_recommendation.sql")),
+    ]);
     migrator.dangerous_set_table_name("_stoa_search_migrations"); // our own table: never the host's
     migrator
 });
@@ -294,7 +299,7 @@ impl Store for Sqlite {
             SELECT number, doc_id, log.documents, log.words, terms, search_document.surface, entity_id,
                 search_document.audience_tags, language, recency_at,
                 CASE WHEN terms IS NULL THEN title ELSE '' END AS title,
-                CASE WHEN terms IS NULL THEN body ELSE '' END AS body, NULL AS url, NULL AS extra
+                CASE WHEN terms IS NULL THEN body ELSE '' END AS body, NULL AS url, NULL AS extra, search_document.words AS kept_words
             FROM (
                 SELECT *, sum(coalesce(length(terms), 0)) OVER (ORDER BY number) - coalesce(length(terms), 0) AS before
                 FROM (SELECT * FROM search_dirty ORDER BY number LIMIT $1) AS oldest
@@ -331,6 +336,14 @@ impl Store for Sqlite {
         .iter()
         .map(|row| Ok(Page { key: row.try_get(0)?, is_single: row.try_get(1)?, block: row.try_get(2)? }))
         .collect()
+    }
+
+    async fn originals(&self, conn: &mut SqliteConnection, ids: &[DocId]) -> Result<Vec<(DocId, Document, i64)>> {
+        upkeep::originals(conn, ids).await
+    }
+
+    async fn stored_bytes(&self, _: &mut SqliteConnection) -> Result<Option<u64>> {
+        Ok(None)
     }
 
     async fn publish(&self, conn: &mut SqliteConnection, publication: &Publication) -> Result<bool> {
@@ -375,7 +388,8 @@ impl Store for Sqlite {
             .await?
             .rows_affected();
         }
-        if !publication.is_done(consumed, merged, outdated) {
+        let is_done = publication.is_done(consumed, merged, outdated);
+        if !is_done || !upkeep::recount(&mut tx, &publication.recounted).await? {
             tx.rollback().await?;
             return Ok(false);
         }
@@ -561,6 +575,7 @@ fn change(row: &SqliteRow) -> Result<Change> {
         added: Totals { documents: row.try_get("documents")?, words: row.try_get("words")? },
         terms: row.try_get("terms")?,
         document: is_there.then(|| document(row)).transpose()?,
+        words: row.try_get::<Option<i64>, _>("kept_words")?.unwrap_or_default(),
     })
 }
 

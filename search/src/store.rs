@@ -146,8 +146,19 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Page>>> + Send;
 
+    /// Returns, in any order, those of `ids` that no row of the log is about, with all of their text and the number of their words.
+    fn originals(
+        &self,
+        conn: &mut Self::Connection,
+        ids: &[DocId],
+    ) -> impl Future<Output = Result<Vec<(DocId, Document, i64)>>> + Send;
+
+    /// Returns how many bytes documents, log and segments take with their indexes, if the database knows without reading them.
+    fn stored_bytes(&self, conn: &mut Self::Connection) -> impl Future<Output = Result<Option<u64>>> + Send;
+
     /// Replaces rows of the log and segments by others, all or nothing; answers `false`, and changes nothing, if one of them is not
-    /// as it was when it was read, or if another connection is publishing.
+    /// as it was when it was read, or if another connection is publishing. A document that is counted anew must have had as many words as
+    /// was read, and no rows of the log but those replaced; it answers `false`, too, instead of waiting for one that a writer holds.
     fn publish(
         &self,
         conn: &mut Self::Connection,
@@ -244,6 +255,19 @@ pub struct Change {
     pub terms: Option<Vec<u8>>,
     /// The document as it is now, if it is still there. Its text is left out if this row has terms.
     pub document: Option<Document>,
+    /// How many words it has; 0 if it is gone.
+    pub words: i64,
+}
+
+/// A document that has another number of words than before, for another analyzer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recount {
+    /// The document.
+    pub doc_id: DocId,
+    /// The number that was read.
+    pub before: i64,
+    /// The number to keep.
+    pub after: i64,
 }
 
 /// What a compaction changes.
@@ -255,6 +279,8 @@ pub struct Publication {
     pub outdated: Vec<(i64, i32, Vec<u8>)>,
     /// Segments that the new one stands for, with the revision that was read.
     pub merged: Vec<(i64, i32)>,
+    /// Documents that are counted anew.
+    pub recounted: Vec<Recount>,
     /// The new segment, and its pages.
     pub segment: Option<(SegmentRow, Vec<Page>)>,
 }

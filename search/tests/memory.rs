@@ -120,6 +120,14 @@ impl Store for Interrupted {
         Memory.pages(conn, segment, after, limit).await
     }
 
+    async fn originals(&self, conn: &mut memory::Connection, ids: &[DocId]) -> Result<Vec<(DocId, Document, i64)>> {
+        Memory.originals(conn, ids).await
+    }
+
+    async fn stored_bytes(&self, conn: &mut memory::Connection) -> Result<Option<u64>> {
+        Memory.stored_bytes(conn).await
+    }
+
     async fn publish(&self, conn: &mut memory::Connection, publication: &Publication) -> Result<bool> {
         Memory.publish(conn, publication).await
     }

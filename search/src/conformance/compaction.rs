@@ -6,7 +6,7 @@ use super::{Harness, crew, find, ids, post, search, tag, tags};
 use crate::{Audience, EntityId, MatchMode, Query, Results, Search, Source, Store, Surface, Timings};
 
 /// As long as it takes.
-const UNLIMITED: Duration = Duration::MAX;
+pub(super) const UNLIMITED: Duration = Duration::MAX;
 
 /// All that an answer shows.
 fn shown(results: &Results) -> String {
@@ -15,7 +15,7 @@ fn shown(results: &Results) -> String {
 }
 
 /// The answers to some queries, which are those that analyzing every document gives.
-async fn answers<S: Store>(search: &Search<S>, conn: &mut S::Connection) -> Vec<String> {
+pub(super) async fn answers<S: Store>(search: &Search<S>, conn: &mut S::Connection) -> Vec<String> {
     let mut answers = Vec::new();
     for text in ["boat", "boat more", "boat -more", "more and -boat", "absent"] {
         for mode in [MatchMode::All, MatchMode::Auto] {
@@ -31,7 +31,7 @@ async fn answers<S: Store>(search: &Search<S>, conn: &mut S::Connection) -> Vec<
     answers
 }
 
-fn id(id: &str) -> EntityId {
+pub(super) fn id(id: &str) -> EntityId {
     EntityId::new(id).unwrap()
 }
 

@@ -33,7 +33,18 @@ pub async fn no_text_fails_to_be_indexed<H: Harness>(harness: &H) {
     assert_eq!(find(&search, &mut tx, &Query::text("w77"), &crew()).await, ["distinct"]);
     assert_eq!(find(&search, &mut tx, &Query::text(&long[..4000]), &crew()).await, ["long"]);
     search.upsert(&mut tx, &post("wild", "")).await.unwrap();
+    // Many at once take another way into the index.
+    let mut many: Vec<_> = (0..1000).map(|n| post(&n.to_string(), "ship")).collect();
+    many.extend(hostile.iter().map(|(id, text)| post(&format!("{id} again"), text).title(text.as_str())));
+    assert_eq!(search.upsert_many(&mut tx, &many).await.unwrap().len(), many.len());
     source.commit(tx).await.unwrap();
+    search.compact(&source, std::time::Duration::MAX).await.unwrap();
+    let mut conn = source.acquire().await.unwrap();
+    for (id, text) in [("distinct", "w77"), ("long", &long[..4000])] {
+        let found = find(&search, &mut conn, &Query::text(text), &crew()).await;
+        assert_eq!(found, [format!("{id} again"), id.to_owned()]);
+    }
+    assert_eq!(find(&search, &mut conn, &Query::text("boat").limit(20), &crew()).await.len(), 2 * hostile.len() - 1);
 }
 
 /// A document as long as can be costs a page no more than its bounds: a short title, a body read so far, no endless attachment.

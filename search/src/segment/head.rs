@@ -1,6 +1,6 @@
 //! The head of a segment: which documents it holds, and on which surfaces they are.
 //!
-//! `format` (a byte), the number of documents, the number of runs of consecutive ids and, for each, the distance from the one before and its
+//! `format` and the generation of the analyzer (a byte each), the size of its pages, the number of documents, the number of runs of consecutive ids and, for each, the distance from the one before and its
 //! length; then for each surface its name and the set of its documents, both after their length.
 
 use super::set::{self, Set};
@@ -9,11 +9,18 @@ use crate::error::Result;
 use crate::id::Surface;
 use crate::store::DocId;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
-/// Encodes the head of a segment whose documents have these ids, ascending, and are on these surfaces.
-pub(crate) fn encode<'a>(ids: &[DocId], surfaces: impl Iterator<Item = (&'a str, &'a [u32])>) -> Vec<u8> {
-    let mut bytes = vec![FORMAT];
+/// Encodes the head of a segment whose documents were analyzed by this generation or later ones, have these ids, ascending, and are on
+/// these surfaces, and whose pages have so many bytes.
+pub(crate) fn encode<'a>(
+    generation: u8,
+    size: u64,
+    ids: &[DocId],
+    surfaces: impl Iterator<Item = (&'a str, &'a [u32])>,
+) -> Vec<u8> {
+    let mut bytes = vec![FORMAT, generation];
+    put(size, &mut bytes);
     put(ids.len() as u64, &mut bytes);
     let runs: Vec<&[DocId]> = ids.chunk_by(|a, b| a.0 + 1 == b.0).collect();
     put(runs.len() as u64, &mut bytes);
@@ -37,6 +44,8 @@ pub(crate) fn encode<'a>(ids: &[DocId], surfaces: impl Iterator<Item = (&'a str,
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Head {
+    pub(crate) generation: u8,
+    pub(crate) size: u64,
     pub(crate) documents: u32,
     runs: Vec<Run>,
     pub(crate) surfaces: Vec<Surface>,
@@ -54,9 +63,9 @@ struct Run {
 impl Head {
     pub(crate) fn parse(mut bytes: &[u8]) -> Result<Self> {
         let bytes = &mut bytes;
-        if take(bytes)? != u64::from(FORMAT) {
-            return Err(damaged());
-        }
+        let [FORMAT, generation, ref rest @ ..] = **bytes else { return Err(damaged()) };
+        *bytes = rest;
+        let size = take(bytes)?;
         let documents = u32::try_from(take(bytes)?).ok().filter(|count| *count <= MAX_DOCUMENTS);
         let documents = documents.ok_or_else(damaged)?;
         let (mut runs, mut document, mut after) = (Vec::new(), 0_u32, 0_i64);
@@ -88,7 +97,11 @@ impl Head {
                 codes[member as usize] = code;
             }
         }
-        if codes.contains(&u16::MAX) { Err(damaged()) } else { Ok(Self { documents, runs, surfaces, codes }) }
+        if codes.contains(&u16::MAX) {
+            Err(damaged())
+        } else {
+            Ok(Self { generation, size, documents, runs, surfaces, codes })
+        }
     }
 
     /// Returns the id of a document.
@@ -119,7 +132,7 @@ mod tests {
 
     fn example() -> (Vec<DocId>, Vec<u8>) {
         let ids: Vec<DocId> = (5..10).chain([20, 30]).chain(1 << 40..(1 << 40) + 3).map(DocId).collect();
-        let bytes = encode(&ids, [("feed", &[0, 2, 4, 6, 8][..]), ("jobs", &[1, 3, 5, 7, 9])].into_iter());
+        let bytes = encode(3, 1 << 20, &ids, [("feed", &[0, 2, 4, 6, 8][..]), ("jobs", &[1, 3, 5, 7, 9])].into_iter());
         (ids, bytes)
     }
 
@@ -127,6 +140,7 @@ mod tests {
     fn ids_and_surfaces_come_back() {
         let (ids, bytes) = example();
         let head = Head::parse(&bytes).unwrap();
+        assert_eq!((head.generation, head.size), (3, 1 << 20));
         for (document, &id) in (0..).zip(&ids) {
             assert_eq!((head.id(document), head.document(id)), (id, Some(document)));
             assert_eq!(head.surfaces[head.surface(document)], [Surface::FEED, Surface::JOBS][document as usize % 2]);
@@ -134,7 +148,7 @@ mod tests {
         for absent in [0, 4, 10, 19, 21, 31, (1 << 40) + 3, i64::MAX, -1] {
             assert_eq!(head.document(DocId(absent)), None, "{absent}");
         }
-        assert_eq!(Head::parse(&encode(&[], [].into_iter())).unwrap().documents, 0);
+        assert_eq!(Head::parse(&encode(1, 0, &[], [].into_iter())).unwrap().documents, 0);
     }
 
     #[test]
