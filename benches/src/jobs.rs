@@ -63,16 +63,7 @@ pub async fn compare(setup: &Setup) -> Vec<Case> {
 
 /// A database of the server, with somebody's schema.
 async fn database(cluster: &Cluster, name: &'static str, migrator: &Migrator) -> PgPool {
-    let pool = empty_database(cluster, name).await;
+    let pool = cluster.named(name).await;
     migrator.run(&pool).await.expect("the schema is sound");
     pool
-}
-
-/// Nothing is left of one that had the name before.
-async fn empty_database(cluster: &Cluster, name: &'static str) -> PgPool {
-    let server = PgPool::connect(&cluster.url("postgres")).await.expect("the server answers");
-    for statement in [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
-        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&server).await.expect("nobody uses it");
-    }
-    PgPool::connect(&cluster.url(name)).await.expect("the server answers")
 }

@@ -53,6 +53,7 @@ pub fn assert_enqueued<J: Job, S: Store>(
 ) -> impl Future<Output = ()> + Send {
     // The caller of an async function cannot be told.
     let caller = Location::caller();
+    // As every panic here: a test has failed.
     let wanted = serde_json::to_value(job).expect("the job serialises");
     async move {
         let found = unfinished(jobs, conn, J::KIND).await.unwrap_or_else(|error| panic!("{caller}: {error}"));

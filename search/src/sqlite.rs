@@ -157,7 +157,7 @@ impl Store for Sqlite {
         .bind(json(keys.iter().map(|key| vec![serde_json::Value::from(hex(&key.bytes)), key.namespace.into()])))
         .fetch_all(conn)
         .await?;
-        snapshot(&rows, |json| Ok(audience.sees(tags(json)?)))
+        snapshot(&rows, |json| Ok(audience.sees(read_tags(json)?)))
     }
 
     async fn documents(
@@ -524,7 +524,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn tags(json: &str) -> Result<Vec<std::borrow::Cow<'_, str>>> {
+fn read_tags(json: &str) -> Result<Vec<std::borrow::Cow<'_, str>>> {
     corrupt("audience tags", serde_json::from_str(json))
 }
 
@@ -582,7 +582,7 @@ fn change(row: &SqliteRow) -> Result<Change> {
 fn document(row: &SqliteRow) -> Result<Document> {
     let surface = corrupt("surface", Surface::new(row.try_get::<&str, _>("surface")?))?;
     let entity_id = corrupt("entity id", EntityId::new(row.try_get::<&str, _>("entity_id")?))?;
-    let tags = tags(row.try_get("audience_tags")?)?;
+    let tags = read_tags(row.try_get("audience_tags")?)?;
     let recency = row.try_get::<Option<i64>, _>("recency_at")?;
     let recency = recency.map(|at| DateTime::from_timestamp_micros(at).ok_or(Error::Corrupt { what: "recency" }));
     Ok(Document {

@@ -12,8 +12,6 @@ use std::process::Command;
 
 use testkit::Cluster;
 
-use super::empty_database;
-
 /// Those that were built.
 pub(super) struct Rivals {
     #[cfg(feature = "rivals")]
@@ -72,7 +70,7 @@ impl Rivals {
     pub(super) async fn awa(&self, cluster: &Cluster, jobs: usize) -> Option<f64> {
         let binary = self.awa.as_ref()?;
         // A new one for each round: beside the finished jobs of another its enqueueing takes minutes.
-        empty_database(cluster, "awa").await.close().await;
+        cluster.named("awa").await.close().await;
         let output = Command::new(binary).args([cluster.url("awa"), jobs.to_string()]).output().expect("it starts");
         let answer = String::from_utf8(output.stdout).expect("a line");
         let seconds = answer.trim().parse().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));

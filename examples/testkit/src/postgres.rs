@@ -49,6 +49,18 @@ impl Cluster {
     pub async fn database(&self, migrators: &[&Migrator]) -> Postgres {
         Postgres::create(options(&self.url("postgres")), migrators).await
     }
+
+    /// Creates an empty database of this name, in place of one that has it. Nobody drops it.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub async fn named(&self, name: &'static str) -> PgPool {
+        let mut conn = PgConnection::connect(&self.url("postgres")).await.expect("the server answers");
+        for statement in [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
+            execute(&mut conn, statement).await.expect("the superuser may");
+        }
+        PgPoolOptions::new().max_connections(32).connect_lazy_with(options(&self.url(name)))
+    }
 }
 
 impl Postgres {

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{Sqlite, tags};
+use super::{Sqlite, read_tags};
 use crate::audience::Audience;
 use crate::error::{Error, Result, corrupt};
 use crate::id::{EntityId, Reason, SignalKey, SignalKind, Surface, UserId};
@@ -119,7 +119,7 @@ impl Store for Sqlite {
         .await?;
         let mut found = Vec::new();
         for row in &rows {
-            if audience.sees(tags(row.try_get(3)?)?) {
+            if audience.sees(read_tags(row.try_get(3)?)?) {
                 found.push(candidate(row)?);
             }
         }

@@ -13,7 +13,7 @@ use sqlx::postgres::PgPoolOptions;
 use testkit::Cluster;
 use tokio::time::sleep;
 
-use crate::jobs::{empty_database, raw};
+use crate::jobs::raw;
 
 #[derive(Serialize, Deserialize)]
 struct Task {}
@@ -38,7 +38,7 @@ pub(super) struct GraphileWorker {
 
 impl GraphileWorker {
     pub(super) async fn start(cluster: &Cluster) -> Self {
-        empty_database(cluster, "graphile").await.close().await;
+        cluster.named("graphile").await.close().await;
         let pool = PgPoolOptions::new().max_connections(100).connect(&cluster.url("graphile")).await;
         Self { pool: pool.expect("the server answers") }
     }

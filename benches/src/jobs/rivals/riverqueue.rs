@@ -13,7 +13,7 @@ use sqlx::postgres::PgPoolOptions;
 use testkit::Cluster;
 use tokio::time::sleep;
 
-use crate::jobs::{empty_database, raw};
+use crate::jobs::raw;
 
 #[derive(Clone, Debug, Serialize, Deserialize, JobArgs)]
 #[river(kind = "nothing")]
@@ -25,7 +25,7 @@ pub(super) struct Riverqueue {
 
 impl Riverqueue {
     pub(super) async fn start(cluster: &Cluster) -> Self {
-        empty_database(cluster, "river").await.close().await;
+        cluster.named("river").await.close().await;
         let pool = PgPoolOptions::new().max_connections(50).connect(&cluster.url("river")).await;
         let pool = pool.expect("the server answers");
         PostgresMigrator::new(pool.clone()).migrate_up().await.expect("its schema is sound");
