@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 use stoa_jobs_runner::dashboard::{Action, Dashboard};
-use stoa_jobs_runner::{Context, EnqueueOptions, Failure, Handler, Job, Jobs, Runner, Sqlite, sqlite};
+use stoa_jobs_runner::{Context, Cron, EnqueueOptions, Failure, Handler, Job, Jobs, Runner, Sqlite, sqlite};
 
 #[derive(Serialize, Deserialize)]
 struct Report {
@@ -43,7 +43,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let reports = (0..400)
         .map(|number| (Report { number }, if number % 9 == 8 { later.clone() } else { EnqueueOptions::default() }));
     jobs.enqueue_many_with(&mut *pool.acquire().await?, &reports.collect::<Vec<_>>()).await?;
-    let runner = Runner::new(jobs.clone(), pool.clone(), ()).handle::<Report>().queue("reports", 4);
+    let nightly = Cron::new("report.nightly", "30 2 * * *", Report { number: 0 })?.zone("Europe/Berlin")?;
+    let runner = Runner::new(jobs.clone(), pool.clone(), ()).handle::<Report>().queue("reports", 4).cron(nightly);
 
     // Everybody who reaches this address is let in: a host asks who it is.
     let dashboard = Dashboard::new(jobs, pool, |_: &Parts, _: Action| async { true });

@@ -26,7 +26,7 @@ where
     let timetable = site.jobs.store.timetable(&mut conn).await?;
     drop(conn);
     let content = html! {
-        h1 { "Cron" }
+        div.head { h1 { "Cron" } }
         @if timetable.entries.is_empty() {
             p.empty { "No runner has had a cron entry." }
         } @else {
