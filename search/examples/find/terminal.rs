@@ -1,6 +1,7 @@
 //! Results in a terminal.
 
 use std::error::Error;
+use std::io::Write;
 
 use sqlx::SqliteConnection;
 use stoa_search::{Audience, Highlighted, Query, Search, Sqlite};
@@ -12,12 +13,20 @@ pub(crate) async fn show(
     text: &str,
 ) -> Result<(), Box<dyn Error>> {
     let found = search.search(conn, &Query::text(text).limit(10), &Audience::everything()).await?;
-    println!("{} found in {:.1?}", found.total, found.timings.rank + found.timings.fetch);
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{} found in {:.1?}", found.total, found.timings.rank + found.timings.fetch)?;
     for hit in &found.hits {
-        println!("{:6.2}  {}  [{}]\n        {}", hit.score, painted(&hit.title), hit.entity_id, painted(&hit.snippet));
+        writeln!(
+            out,
+            "{:6.2}  {}  [{}]\n        {}",
+            hit.score,
+            painted(&hit.title),
+            hit.entity_id,
+            painted(&hit.snippet)
+        )?;
     }
     if let Some(other) = found.did_you_mean {
-        println!("Did you mean: {other}?");
+        writeln!(out, "Did you mean: {other}?")?;
     }
     Ok(())
 }
