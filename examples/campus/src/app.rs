@@ -10,9 +10,10 @@ use stoa_search::{Audience, Search, Tag};
 
 use crate::access::{self, GroupCapability, MemberFacts, PlatformCapability};
 use crate::backend::Backend;
+use crate::directory::Person;
+use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
-use crate::model::Person;
-use crate::sql::Sql as _;
+use crate::sql::MetaSql as _;
 
 /// Everybody on campus sees what carries this audience tag.
 pub const EVERYONE: &str = "campus:everyone";

@@ -8,11 +8,13 @@ use stoa_search::{Document, Surface, Tag};
 use crate::access;
 use crate::app::{App, EVERYONE};
 use crate::backend::Backend;
+use crate::caller::Caller;
+use crate::directory::Person;
+use crate::directory::sql::DirectorySql as _;
 use crate::error::Result;
-use crate::groups;
-use crate::model::{Group, Person};
-use crate::posts::{self, Draft};
-use crate::sql::Sql as _;
+use crate::groups::posts::{self, Draft};
+use crate::groups::{self, Group};
+use crate::sql::MetaSql as _;
 
 const GIVEN: [&str; 16] = [
     "Amara", "Bilal", "Chiara", "Dmitri", "Elena", "Farah", "Gabriel", "Hana", "Ines", "Jonas", "Kavya", "Liam", "Mei",
@@ -237,7 +239,7 @@ async fn add_group<B: Backend>(
     let is_member = |person: &&Person| (person.id.len() + index).is_multiple_of(3);
     let members: Vec<&Person> = people.iter().skip(1).filter(is_member).collect();
     let group = Group { id: demo.id.into(), name: demo.name.into(), description: demo.description.into() };
-    groups::create(app, tx, &group, &UserId::new(&*members[0].id)?).await?;
+    groups::create(app, tx, &group, &Caller::new(UserId::new(&*members[0].id)?)).await?;
     let scope = Scope::group(demo.id)?;
     for member in &members[1..] {
         let user = UserId::new(&*member.id)?;
@@ -253,7 +255,7 @@ async fn add_group<B: Backend>(
         app.membership.ban(tx, &UserId::new(&*banned.id)?, &scope, &By::user(&admin).because(why)).await?;
     }
     for (number, (title, body)) in demo.posts.iter().enumerate() {
-        let author = UserId::new(&*members[number * 2 % members.len()].id)?;
+        let author = Caller::new(UserId::new(&*members[number * 2 % members.len()].id)?);
         let draft = Draft::new(title, body)?;
         posts::publish(app, tx, &author, &scope, draft).await?;
     }

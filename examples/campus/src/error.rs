@@ -35,6 +35,9 @@ pub enum Error {
     /// A form or an address is not what the page expects.
     #[error("{0}")]
     Malformed(String),
+    /// A body is larger than any that campus takes.
+    #[error("this is more than campus takes in one request")]
+    TooLarge,
     /// An input is not what it has to be.
     #[error("{0}")]
     Invalid(String),
@@ -51,6 +54,13 @@ impl Error {
         Self::Internal(Box::new(error))
     }
 
+    /// Tells the log what the visitor is not told.
+    pub(crate) fn log(&self) {
+        if let Self::Internal(source) = self {
+            tracing::error!(cause = %causes(&**source), "request failed");
+        }
+    }
+
     /// Says whether the same request may succeed in a new transaction: the database ended this one in favour of another.
     pub(crate) fn is_retryable(&self) -> bool {
         let Self::Internal(source) = self else { return false };
@@ -61,13 +71,14 @@ impl Error {
         chain(&**source).any(is_retryable)
     }
 
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NoSignIn | Self::NotSignedIn => StatusCode::UNAUTHORIZED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Membership(_) => StatusCode::CONFLICT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -150,9 +161,7 @@ impl IntoResponse for Error {
         if matches!(self, Self::NotSignedIn) {
             return Redirect::to("/people").into_response();
         }
-        if let Self::Internal(source) = &self {
-            tracing::error!(cause = %causes(&**source), "request failed");
-        }
+        self.log();
         let content = html! {
             h1 { (self.status().canonical_reason().unwrap_or("Error")) }
             p.lead { (self.to_string()) }

@@ -1,11 +1,16 @@
 //! Loading a user's own documents from a file, one JSON object a line.
 
+pub mod sql;
+
+pub(crate) mod pages;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
+use sqlx::FromRow;
 use stoa_audit::{Action, Actor, Entity, EntityType, Record};
 use stoa_search::{EntityId, Surface, Tag};
 use url::form_urlencoded;
@@ -13,8 +18,7 @@ use url::form_urlencoded;
 use crate::app::{App, EVERYONE};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::model::Document;
-use crate::sql::Sql as _;
+use crate::import::sql::ImportSql as _;
 
 const IMPORTED: Action = Action::new("bits.search.v1.ImportService/ImportDocuments");
 
@@ -121,6 +125,19 @@ async fn write<B: Backend>(app: &App<B>, batch: &[Document]) -> Result<()> {
         Entity::new(EntityType::from_static("import"), stoa_audit::EntityId::new(&*batch[batch.len() - 1].id)?);
     app.audit.record(&mut tx, &Record::new(IMPORTED, &Actor::System("adminctl".try_into()?), entity)).await?;
     app.commit(tx).await
+}
+
+/// A document that was imported from a file.
+#[derive(Clone, Debug, FromRow)]
+pub struct Document {
+    /// The surface it belongs to.
+    pub surface: String,
+    /// Its id within the surface.
+    pub id: String,
+    /// One line.
+    pub title: String,
+    /// Plain text.
+    pub body: String,
 }
 
 impl Document {

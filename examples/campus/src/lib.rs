@@ -1,19 +1,23 @@
-//! An alumni platform composed from the five crates. Read [`posts::create`] first.
+//! An alumni platform composed from the five crates. Read [`groups::posts::create`] first.
 
 pub mod app;
-pub mod posts;
-
+pub mod caller;
 pub mod groups;
-pub mod members;
-pub mod model;
-pub mod notify;
-pub mod sql;
+
+pub mod directory;
+pub mod home;
+pub mod import;
+pub mod search;
 
 pub mod access;
+pub mod admin;
 pub mod backend;
 pub mod error;
+pub mod sql;
+pub mod surface;
 
 pub mod demo;
 pub mod http;
-pub mod import;
 pub mod worker;
+
+mod text;

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Result;
-use crate::notify::NotifyGroup;
+use crate::groups::notify::NotifyGroup;
 
 /// Runs jobs until `stop` is ready, then lets the running ones finish.
 ///

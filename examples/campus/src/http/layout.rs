@@ -4,10 +4,11 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::access;
 use crate::app::Viewer;
-use crate::model::{Group, Post};
+use crate::groups::Group;
+use crate::groups::posts::Post;
 
 /// A whole page. `viewer` is whoever is signed in.
-pub(super) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &Markup) -> Markup {
+pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -50,7 +51,7 @@ fn is_staff(viewer: &Viewer) -> bool {
 }
 
 /// A group as a card.
-pub(super) fn group_card(group: &Group, role: Option<&str>) -> Markup {
+pub(crate) fn group_card(group: &Group, role: Option<&str>) -> Markup {
     html! {
         li.card {
             div.row {
@@ -63,7 +64,7 @@ pub(super) fn group_card(group: &Group, role: Option<&str>) -> Markup {
 }
 
 /// A post as a card that links to itself.
-pub(super) fn post_card(post: &Post, author: &str) -> Markup {
+pub(crate) fn post_card(post: &Post, author: &str) -> Markup {
     html! {
         li.card id={ "post-" (post.id) } {
             h3 { a href={ "/posts/" (post.id) } { (post.title) } }
@@ -74,7 +75,7 @@ pub(super) fn post_card(post: &Post, author: &str) -> Markup {
 }
 
 /// A moment, in microseconds since 1970, for people.
-pub(super) fn date(micros: i64) -> String {
+pub(crate) fn date(micros: i64) -> String {
     chrono::DateTime::from_timestamp_micros(micros)
         .map_or_else(String::new, |at| at.format("%e %B %Y, %H:%M").to_string())
 }

@@ -13,6 +13,7 @@ use url::form_urlencoded;
 
 use super::Site;
 use crate::backend::Backend;
+use crate::caller::Caller;
 use crate::error::Error;
 
 const COOKIE: &str = "campus_person";
@@ -30,8 +31,8 @@ fn picked(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Who the request says to come from. Whether there is such a person is for the page's transaction to see.
-pub(super) struct Session {
-    pub(super) user: UserId,
+pub(crate) struct Session {
+    pub(crate) caller: Caller,
 }
 
 impl<S: Sync> FromRequestParts<S> for Session {
@@ -39,7 +40,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let user = picked(&parts.headers).and_then(|id| UserId::new(id).ok());
-        Ok(Self { user: user.ok_or(Error::NotSignedIn)? })
+        Ok(Self { caller: Caller::new(user.ok_or(Error::NotSignedIn)?) })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::fixture::{Fixture, OnPostgres, OnSqlite, STEPS, a_member};
 use campus::app::App;
 use campus::backend::{Backend, Postgres, Sqlite};
 use campus::error::Error;
-use campus::posts::{self, Draft};
+use campus::groups::posts::{self, Draft};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection as _, PgConnection};
 use stoa_capabilities::scoped;
@@ -35,7 +35,7 @@ async fn a_failing_step_leaves_nothing<F: Fixture>(step: usize) {
     let (chess, author) = a_member(&app).await;
     let before = fixture.counts().await;
     fixture.break_step(step).await;
-    let refused = posts::create(&app, &author, &chess, draft()).await;
+    let refused = posts::create(&app, &(&author).into(), &chess, draft()).await;
     assert!(matches!(refused, Err(Error::Internal(_))), "{refused:?}");
     assert_eq!(fixture.counts().await, before, "step {}", STEPS[step]);
     assert_eq!(found::<F>(&app).await, 0);
@@ -46,14 +46,14 @@ async fn a_failing_check_leaves_nothing<F: Fixture>() {
     let (chess, author) = a_member(&app).await;
     let before = fixture.counts().await;
     fixture.execute("ALTER TABLE memberships_membership RENAME TO memberships_gone").await;
-    assert!(matches!(posts::create(&app, &author, &chess, draft()).await, Err(Error::Internal(_))));
+    assert!(matches!(posts::create(&app, &(&author).into(), &chess, draft()).await, Err(Error::Internal(_))));
     fixture.execute("ALTER TABLE memberships_gone RENAME TO memberships_membership").await;
     assert_eq!(fixture.counts().await, before);
 
     let stranger = UserId::new("nobody").unwrap();
-    assert!(matches!(posts::create(&app, &stranger, &chess, draft()).await, Err(Error::NotFound)));
+    assert!(matches!(posts::create(&app, &(&stranger).into(), &chess, draft()).await, Err(Error::NotFound)));
     let nowhere = Scope::group("nowhere").unwrap();
-    assert!(matches!(posts::create(&app, &author, &nowhere, draft()).await, Err(Error::NotFound)));
+    assert!(matches!(posts::create(&app, &(&author).into(), &nowhere, draft()).await, Err(Error::NotFound)));
     assert_eq!(fixture.counts().await, before);
 }
 
@@ -66,13 +66,13 @@ async fn a_post_is_found_when_and_only_when_it_is_committed<F: Fixture>() {
     assert_eq!(found_in(&app, &mut earlier).await, 0);
     {
         scoped!(tx = app.begin().await.unwrap());
-        posts::publish(&app, &mut tx, &author, &chess, draft()).await.unwrap();
+        posts::publish(&app, &mut tx, &(&author).into(), &chess, draft()).await.unwrap();
         assert_eq!(found_in(&app, &mut tx).await, 1, "the transaction itself, which is rolled back now");
     }
     assert_eq!(found::<F>(&app).await, 0, "after the rollback");
 
     scoped!(tx = app.begin().await.unwrap());
-    let post = posts::publish(&app, &mut tx, &author, &chess, draft()).await.unwrap();
+    let post = posts::publish(&app, &mut tx, &(&author).into(), &chess, draft()).await.unwrap();
     assert_eq!(found_in(&app, &mut tx).await, 1, "the transaction itself, before the commit");
     assert_eq!(found::<F>(&app).await, 0, "all rows are written, none is committed");
     assert_eq!(fixture.counts().await, before);
@@ -148,7 +148,7 @@ async fn a_process_creates_a_post() {
 
 async fn create<B: Backend>(app: App<B>) {
     let (chess, author) = a_member(&app).await;
-    posts::create(&app, &author, &chess, draft()).await.unwrap();
+    posts::create(&app, &(&author).into(), &chess, draft()).await.unwrap();
 }
 
 /// A temporary trigger writes a mark, and the mark ends the process as `kill -9` does, in the middle of its transaction.

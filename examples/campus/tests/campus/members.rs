@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use campus::app::App;
 use campus::backend::Backend;
+use campus::caller::Caller;
 use campus::http::router;
 use chrono::{TimeDelta, Utc};
 use stoa_audit as audit;
@@ -305,8 +306,10 @@ async fn a_form_from_elsewhere_changes_nothing<F: Fixture>() {
     let (owner, member) = (with_role(&app, "owner").await, with_role(&app, "member").await);
     let away = Scope::group("away").unwrap();
     let mut tx = app.begin().await.unwrap();
-    let group = campus::model::Group { id: "away".into(), name: "Away".into(), description: "Elsewhere.".into() };
-    campus::groups::create(&app, &mut tx, &group, &UserId::new(fixture_stranger(&app).await).unwrap()).await.unwrap();
+    let group = campus::groups::Group { id: "away".into(), name: "Away".into(), description: "Elsewhere.".into() };
+    campus::groups::create(&app, &mut tx, &group, &Caller::new(UserId::new(fixture_stranger(&app).await).unwrap()))
+        .await
+        .unwrap();
     for user in [&owner, &member] {
         app.membership.join(&mut tx, user, &away, &By::user(user)).await.unwrap();
     }

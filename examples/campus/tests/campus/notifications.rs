@@ -2,8 +2,8 @@
 
 use campus::app::App;
 use campus::backend::Backend;
-use campus::notify::NotifyGroup;
-use campus::posts::{self, Draft};
+use campus::groups::notify::NotifyGroup;
+use campus::groups::posts::{self, Draft};
 use chrono::{TimeDelta, Utc};
 use stoa_jobs_runner::Runner;
 use stoa_membership::{By, Filter, Grant, PageRequest, Role, Scope, UserId};
@@ -46,7 +46,7 @@ async fn drain<B: Backend>(app: &App<B>) -> u64 {
 
 /// Posts, and returns the id of the post.
 async fn post<B: Backend>(app: &App<B>, author: &UserId, group: &Scope) -> String {
-    posts::create(app, author, group, Draft::new(TITLE, "It seemed content.").unwrap()).await.unwrap().id
+    posts::create(app, &author.into(), group, Draft::new(TITLE, "It seemed content.").unwrap()).await.unwrap().id
 }
 
 /// Enqueues the job of a post once more.
@@ -184,7 +184,7 @@ async fn whoever_leaves_a_busy_group_still_sees_what_others_wrote<F: Fixture>() 
     post(&app, &UserId::new(&*rower).unwrap(), &rowing).await;
     for number in 0..40 {
         let draft = Draft::new(&format!("Chatter {number}"), "And so on.").unwrap();
-        posts::create(&app, &author, &chess, draft).await.unwrap();
+        posts::create(&app, &(&author).into(), &chess, draft).await.unwrap();
     }
     drain(&app).await;
     browser.post("/groups/chess/leave", "").await;

@@ -77,7 +77,7 @@ async fn campus<F: Fixture>() -> (F, App<F::Backend>, Router, String, String) {
 /// The staff person of the demo is in no group.
 pub(crate) async fn fixture_stranger<B: campus::backend::Backend>(app: &App<B>) -> String {
     let mut tx = app.read().await.unwrap();
-    let people = campus::sql::Sql::people(&mut *tx, 100).await.unwrap();
+    let people = campus::directory::sql::DirectorySql::people(&mut *tx, 100).await.unwrap();
     for person in people {
         let user = UserId::new(&*person.id).unwrap();
         let set = app.membership.of(&mut tx, &user).await.unwrap();

@@ -3,8 +3,8 @@
 use campus::access::CreatePost;
 use campus::app::App;
 use campus::backend::Sqlite;
-use campus::notify::NotifyGroup;
-use campus::posts::{self, Draft};
+use campus::groups::notify::NotifyGroup;
+use campus::groups::posts::{self, Draft};
 use stoa_audit::{Action, Actor, Record};
 use stoa_capabilities::scoped;
 

@@ -8,7 +8,7 @@ use stoa_membership::{Filter, PageRequest, Scope};
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Result;
-use crate::sql::Sql as _;
+use crate::groups::sql::GroupSql as _;
 
 /// How many members are told in one transaction.
 const BATCH: u32 = 500;

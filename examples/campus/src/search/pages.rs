@@ -4,20 +4,24 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query as UrlQuery, State};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
-use stoa_search::{Cursor, EntityId, Query, Surface};
+use stoa_search::{Cursor, Query, Surface};
 
-use super::Site;
-use super::layout::page;
-use super::session::Session;
 use crate::backend::Backend;
-use crate::error::{Error, Result};
-use crate::sql::Sql as _;
+use crate::error::Result;
+use crate::http::layout::page;
+use crate::http::session::Session;
+use crate::http::{Routes, Site};
+
+/// Adds the search page.
+pub(crate) fn routes<B: Backend>(routes: Routes<B>) -> Routes<B> {
+    routes.get("/search", search::<B>)
+}
 
 /// Hits on a page.
 const HITS: usize = 20;
 
 #[derive(Deserialize)]
-pub(super) struct Request {
+struct Request {
     #[serde(default)]
     q: String,
     surface: Option<String>,
@@ -25,7 +29,7 @@ pub(super) struct Request {
 }
 
 /// Searches what the viewer may see.
-pub(super) async fn search<B: Backend>(
+async fn search<B: Backend>(
     State(site): State<Site<B>>,
     session: Session,
     request: std::result::Result<UrlQuery<Request>, QueryRejection>,
@@ -37,7 +41,7 @@ pub(super) async fn search<B: Backend>(
     if let Some(cursor) = &request.after {
         query = query.after(cursor.parse::<Cursor>()?);
     }
-    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
+    let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let started = std::time::Instant::now();
     let results = site.app.search.search(&mut tx, &query, &viewer.audience()?).await?;
     let elapsed = started.elapsed();
@@ -84,36 +88,6 @@ pub(super) async fn search<B: Backend>(
             @if let Some(next) = &results.next {
                 p { a href=(href(chosen, Some(next))) { "More" } }
             }
-        },
-    ))
-}
-
-#[derive(Deserialize)]
-pub(super) struct Key {
-    surface: String,
-    id: String,
-}
-
-/// One imported document.
-pub(super) async fn document<B: Backend>(
-    State(site): State<Site<B>>,
-    session: Session,
-    key: std::result::Result<UrlQuery<Key>, QueryRejection>,
-) -> Result<Markup> {
-    let UrlQuery(key) = key?;
-    // What is no surface or no id names no document.
-    let surface = Surface::try_from(key.surface.as_str()).map_err(|_| Error::NotFound)?;
-    let id = EntityId::try_from(key.id.as_str()).map_err(|_| Error::NotFound)?;
-    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
-    let document = tx.document(surface.as_str(), id.as_str()).await?.ok_or(Error::NotFound)?;
-    Ok(page(
-        &document.title,
-        Some(&viewer),
-        "",
-        &html! {
-            p.soft { (document.surface) }
-            h1 { (document.title) }
-            p.body { (document.body) }
         },
     ))
 }

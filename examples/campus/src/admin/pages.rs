@@ -5,19 +5,24 @@ use maud::{Markup, html};
 use stoa_jobs_runner::Filter;
 use {stoa_audit as audit, stoa_jobs_runner as jobs};
 
-use super::Site;
-use super::layout::{date, page};
-use super::session::Session;
 use crate::access::{self, PlatformCapability};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
+use crate::http::layout::{date, page};
+use crate::http::session::Session;
+use crate::http::{Routes, Site};
+
+/// Adds the pages of the staff.
+pub(crate) fn routes<B: Backend>(routes: Routes<B>) -> Routes<B> {
+    routes.get("/jobs", jobs::<B>).get("/audit", audit::<B>)
+}
 
 /// Rows on a page.
 const ROWS: u32 = 100;
 
 /// The newest jobs.
-pub(super) async fn jobs<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
-    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
+async fn jobs<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
+    let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     if !site
         .app
         .platform_capabilities
@@ -57,8 +62,8 @@ pub(super) async fn jobs<B: Backend>(State(site): State<Site<B>>, session: Sessi
 }
 
 /// The newest audit records.
-pub(super) async fn audit<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
-    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
+async fn audit<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
+    let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     if !site
         .app
         .platform_capabilities

@@ -1,23 +1,29 @@
 //! The pages: routes, limits, headers.
 
-mod groups;
-mod layout;
-mod members;
-mod operations;
-mod search;
-mod session;
+pub(crate) mod api;
+pub(crate) mod layout;
+pub(crate) mod session;
+
+mod picker;
+mod routes;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::extract::rejection::FormRejection;
+use axum::extract::{DefaultBodyLimit, Form};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use maud::Markup;
 
+pub(crate) use self::routes::Routes;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Error;
+use crate::{admin, groups, home, import, search};
+
+/// A form, or what is wrong with it.
+pub(crate) type FormResult<T> = std::result::Result<Form<T>, FormRejection>;
 
 /// The largest form, in bytes.
 const MAX_BODY: usize = 256 * 1024;
@@ -38,7 +44,7 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
 /// What the handlers share.
 #[derive(Clone)]
 pub(crate) struct Site<B: Backend> {
-    app: App<B>,
+    pub(crate) app: App<B>,
     /// The database was made by the demo, and the listener is a loopback address.
     is_demo: bool,
 }
@@ -46,27 +52,34 @@ pub(crate) struct Site<B: Backend> {
 /// Serves the pages of the application. The person picker exists only where `is_demo` holds.
 pub fn router<B: Backend>(app: App<B>, is_demo: bool) -> Router {
     let site = Site { app, is_demo };
-    Router::new()
-        .route("/", get(groups::home::<B>))
-        .route("/people", get(groups::people::<B>).post(groups::pick::<B>))
-        .route("/groups/{id}", get(groups::group::<B>))
-        .route("/groups/{id}/join", post(groups::join::<B>))
-        .route("/groups/{id}/leave", post(groups::leave::<B>))
-        .route("/groups/{id}/members", get(members::members::<B>).post(members::decide::<B>))
-        .route("/groups/{id}/members/history", get(members::history::<B>))
-        .route("/groups/{id}/posts", post(groups::create_post::<B>))
-        .route("/posts/{id}", get(groups::post_page::<B>))
-        .route("/documents", get(search::document::<B>))
-        .route("/search", get(search::search::<B>))
-        .route("/jobs", get(operations::jobs::<B>))
-        .route("/audit", get(operations::audit::<B>))
+    all::<B>()
+        .into_router()
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::NotFound)
         .layer(middleware::from_fn_with_state(site.clone(), session::guard::<B>))
         .route("/style.css", get(stylesheet))
+        .route("/api/v1/openapi.json", get(async || axum::Json(api::document())))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::map_response(with_headers))
         .with_state(site)
+}
+
+/// Every route, as method and path: what the tests walk through.
+pub fn routes<B: Backend>() -> Vec<(Method, &'static str)> {
+    all::<B>().listed().to_vec()
+}
+
+fn all<B: Backend>() -> Routes<B> {
+    let surfaces = [
+        picker::routes,
+        home::routes,
+        groups::pages::routes,
+        groups::api::routes,
+        search::pages::routes,
+        import::pages::routes,
+        admin::pages::routes,
+    ];
+    surfaces.into_iter().fold(Routes::new(), |routes, add| add(routes))
 }
 
 /// A page for nobody in particular.
@@ -75,7 +88,7 @@ pub(crate) fn bare_page(title: &str, content: &Markup) -> Markup {
 }
 
 async fn stylesheet() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("style.css"))
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("http/style.css"))
 }
 
 async fn with_headers(mut response: Response) -> Response {

@@ -3,21 +3,25 @@
 use std::ops::DerefMut;
 
 use chrono::Utc;
-use stoa_audit::{Action, Actor, Audited, Entity, EntityId, EntityType, Record};
+use serde::Serialize;
+use sqlx::FromRow;
+use stoa_audit::{Action, Audited, Entity, EntityId, EntityType};
 use stoa_capabilities::{Authorized, Scoped, scoped};
 use stoa_membership::{Scope, UserId};
 use stoa_search::{Document, Surface, Tag};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::access::{CreatePost, GroupCapability};
 use crate::app::{App, Viewer};
 use crate::backend::Backend;
+use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::model::Post;
-use crate::notify::NotifyGroup;
-use crate::sql::Sql;
+use crate::groups::notify::NotifyGroup;
+use crate::groups::sql::GroupSql;
+use crate::text::{line, text};
 
-const CREATED: Action = Action::new("bits.groups.v1.PostService/CreatePost");
+pub(crate) const CREATED: Action = Action::new("bits.groups.v1.PostService/CreatePost");
 
 /// A post to write, within its bounds.
 #[derive(Clone, Debug)]
@@ -40,7 +44,7 @@ impl Draft {
 ///
 /// # Errors
 /// [`Error::NotFound`] if the author may not post there, or there is no such group; [`Error::Internal`].
-pub async fn create<B: Backend>(app: &App<B>, author: &UserId, group: &Scope, draft: Draft) -> Result<Post> {
+pub async fn create<B: Backend>(app: &App<B>, author: &Caller, group: &Scope, draft: Draft) -> Result<Post> {
     scoped!(tx = app.begin().await?);
     let post = publish(app, &mut tx, author, group, draft).await?;
     app.commit(tx.into_inner()).await?;
@@ -55,14 +59,14 @@ pub async fn create<B: Backend>(app: &App<B>, author: &UserId, group: &Scope, dr
 pub async fn publish<B: Backend>(
     app: &App<B>,
     tx: &mut Scoped<'_, B::Transaction>,
-    author: &UserId,
+    author: &Caller,
     group: &Scope,
     draft: Draft,
 ) -> Result<Post> {
-    let may = app.group_capabilities.authorize(tx, CreatePost, author, group).await?;
+    let may = app.group_capabilities.authorize(tx, CreatePost, &author.user, group).await?;
     let post = insert(tx, &may, draft).await?;
     app.search.upsert(tx, &post.document()?).await?;
-    app.audit.record(tx, &Record::new(CREATED, &Actor::user(author.as_str())?, post.entity()?).after(&post)?).await?;
+    app.audit.record(tx, &author.record(CREATED, post.entity()?)?.after(&post)?).await?;
     app.jobs.enqueue(tx, &NotifyGroup { post_id: post.id.clone() }).await?;
     Ok(post)
 }
@@ -78,7 +82,7 @@ pub async fn insert<'tx, T, C>(
 ) -> Result<Post>
 where
     T: DerefMut<Target = C>,
-    C: Sql,
+    C: GroupSql,
 {
     let post = Post {
         id: Uuid::now_v7().to_string(),
@@ -104,28 +108,21 @@ pub async fn read<B: Backend>(app: &App<B>, conn: &mut B::Connection, viewer: &V
     if may_read { Ok(post) } else { Err(Error::NotFound) }
 }
 
-/// Trims a line from outside and holds it to its bounds.
-pub(crate) fn line(what: &str, line: &str, max: usize) -> Result<String> {
-    let line = text(what, line, max)?;
-    if line.contains(['\n', '\t']) {
-        return Err(Error::Invalid(format!("{what} must be a single line")));
-    }
-    Ok(line)
-}
-
-/// Trims a text from outside and holds it to its bounds. Line breaks and tabs are the only control characters let through.
-pub(crate) fn text(what: &str, text: &str, max: usize) -> Result<String> {
-    let text = text.trim().replace("\r\n", "\n");
-    if text.is_empty() {
-        return Err(Error::Invalid(format!("{what} must not be empty")));
-    }
-    if text.chars().count() > max {
-        return Err(Error::Invalid(format!("{what} must not be longer than {max} characters")));
-    }
-    if text.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t')) {
-        return Err(Error::Invalid(format!("{what} must not hold control characters")));
-    }
-    Ok(text)
+/// What a member wrote into a group.
+#[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
+pub struct Post {
+    /// A UUID of version 7: ids grow with time.
+    pub id: String,
+    /// Where.
+    pub group_id: String,
+    /// Who.
+    pub author_id: String,
+    /// One line.
+    pub title: String,
+    /// Plain text.
+    pub body: String,
+    /// Microseconds since 1970 in UTC.
+    pub created_at: i64,
 }
 
 impl Post {

@@ -15,17 +15,17 @@ use stoa_membership::{
 };
 use url::form_urlencoded::Serializer;
 
-use super::Site;
-use super::groups::group_scope;
-use super::layout::{date, page};
-use super::session::Session;
+use super::group_scope;
+use super::members::{self, Decision};
+use super::sql::GroupSql as _;
 use crate::access::GroupCapability;
 use crate::app::Viewer;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::members::{self, Decision};
-use crate::posts::line;
-use crate::sql::Sql as _;
+use crate::http::Site;
+use crate::http::layout::{date, page};
+use crate::http::session::Session;
+use crate::text::line;
 
 /// Rows on a page.
 const ROWS: u32 = 50;
@@ -97,7 +97,7 @@ pub(super) async fn members<B: Backend>(
 ) -> Result<Markup> {
     let Query(listing) = listing?;
     let scope = group_scope(&id)?;
-    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
+    let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let reach = Reach::with(GroupCapability::ReadMembers, &site, &viewer, &scope)?;
     let manages = reach.manages();
     let group = tx.group(&id).await?.ok_or(Error::NotFound)?;
@@ -294,7 +294,7 @@ pub(super) async fn decide<B: Backend>(
 ) -> Result<Response> {
     let Form(form) = form?;
     let (scope, person) = (group_scope(&id)?, UserId::new(&*form.person)?);
-    match members::decide(&site.app, &session.user, &scope, &person, form.version, &form.decision()?).await {
+    match members::decide(&site.app, &session.caller, &scope, &person, form.version, &form.decision()?).await {
         Err(Error::Membership(membership::Error::Conflict)) => {
             Ok((StatusCode::CONFLICT, as_it_stands(&site, &session, &scope, &person).await?).into_response())
         }
@@ -304,7 +304,7 @@ pub(super) async fn decide<B: Backend>(
 
 /// What somebody else made of a membership meanwhile, with the forms to decide again.
 async fn as_it_stands<B: Backend>(site: &Site<B>, session: &Session, scope: &Scope, person: &UserId) -> Result<Markup> {
-    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
+    let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     // What somebody else changed may be the viewer's own role.
     let reach = Reach::with(GroupCapability::ManageMembers, site, &viewer, scope)?;
     let member = site.app.membership.get(&mut tx, person, scope).await?;
@@ -350,7 +350,7 @@ pub(super) async fn history<B: Backend>(
 ) -> Result<Markup> {
     let Query(whose) = whose?;
     let (scope, person) = (group_scope(&id)?, UserId::new(&*whose.person)?);
-    let (mut tx, viewer) = site.app.read_as(&session.user).await?;
+    let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     Reach::with(GroupCapability::ManageMembers, &site, &viewer, &scope)?;
     let mut request = PageRequest::first(ROWS);
     if !whose.after.is_empty() {

@@ -2,15 +2,23 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use stoa_audit::{Action, Actor, Audited, Entity, EntityId, EntityType, Record};
+use stoa_audit::{Action, Audited, Entity, EntityId, EntityType, Record};
 use stoa_capabilities::scoped;
 use stoa_membership::{self as membership, By, Change, Grant, Member, Reason, Role, Scope, State, UserId};
 
 use crate::access::ManageMembers;
 use crate::app::App;
 use crate::backend::Backend;
+use crate::caller::Caller;
+use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
-use crate::sql::Sql as _;
+use crate::groups::sql::GroupSql as _;
+
+pub(crate) const BANNED: Action = Action::new("bits.groups.v1.MembershipService/BanMember");
+pub(crate) const UNBANNED: Action = Action::new("bits.groups.v1.MembershipService/UnbanMember");
+pub(crate) const REMOVED: Action = Action::new("bits.groups.v1.MembershipService/RemoveMember");
+pub(crate) const ROLE_SET: Action = Action::new("bits.groups.v1.MembershipService/SetRole");
+pub(crate) const INVITED: Action = Action::new("bits.groups.v1.MembershipService/InviteGuest");
 
 /// How often a decision is tried. Two decisions about the same person both hold the row before either changes it, and PostgreSQL
 /// ends one of them.
@@ -34,11 +42,11 @@ pub enum Decision {
 impl Decision {
     const fn action(&self) -> Action {
         match self {
-            Self::Ban(_) => Action::new("bits.groups.v1.MembershipService/BanMember"),
-            Self::Unban => Action::new("bits.groups.v1.MembershipService/UnbanMember"),
-            Self::Remove => Action::new("bits.groups.v1.MembershipService/RemoveMember"),
-            Self::SetRole(_) => Action::new("bits.groups.v1.MembershipService/SetRole"),
-            Self::Invite(_) => Action::new("bits.groups.v1.MembershipService/InviteGuest"),
+            Self::Ban(_) => BANNED,
+            Self::Unban => UNBANNED,
+            Self::Remove => REMOVED,
+            Self::SetRole(_) => ROLE_SET,
+            Self::Invite(_) => INVITED,
         }
     }
 
@@ -61,7 +69,7 @@ impl Decision {
 /// moved on, or the verb refuses.
 pub async fn decide<B: Backend>(
     app: &App<B>,
-    actor: &UserId,
+    actor: &Caller,
     group: &Scope,
     person: &UserId,
     version: i64,
@@ -78,20 +86,24 @@ pub async fn decide<B: Backend>(
 
 async fn attempt<B: Backend>(
     app: &App<B>,
-    actor: &UserId,
+    actor: &Caller,
     group: &Scope,
     person: &UserId,
     version: i64,
     decision: &Decision,
 ) -> Result<()> {
     scoped!(tx = app.begin().await?);
-    drop(app.group_capabilities.authorize(&mut tx, ManageMembers, actor, group).await?);
+    drop(app.group_capabilities.authorize(&mut tx, ManageMembers, &actor.user, group).await?);
     // From here on the actor is known to manage the group, and may be told more.
     let allowed = match decision.role()? {
-        None => app.group_capabilities.authorize_over(&mut tx, ManageMembers, actor, group, person).await.map(drop),
-        Some(role) => {
-            app.group_capabilities.authorize_grant(&mut tx, ManageMembers, actor, group, person, &role).await.map(drop)
+        None => {
+            app.group_capabilities.authorize_over(&mut tx, ManageMembers, &actor.user, group, person).await.map(drop)
         }
+        Some(role) => app
+            .group_capabilities
+            .authorize_grant(&mut tx, ManageMembers, &actor.user, group, person, &role)
+            .await
+            .map(drop),
     };
     allowed.map_err(|error| match Error::from(error) {
         Error::NotFound => Error::Forbidden,
@@ -100,7 +112,7 @@ async fn attempt<B: Backend>(
     tx.group(group.id().as_str()).await?.ok_or(Error::NotFound)?;
     tx.person(person.as_str()).await?.ok_or_else(|| Error::Invalid("there is no such person".into()))?;
 
-    let by = By::user(actor).if_version(version);
+    let by = By::user(&actor.user).if_version(version);
     let change = match decision {
         Decision::Ban(reason) => app.membership.ban(&mut tx, person, group, &by.because(reason.clone())).await?,
         Decision::Unban => app.membership.unban(&mut tx, person, group, &by).await?,
@@ -121,12 +133,12 @@ async fn attempt<B: Backend>(
     app.commit(tx.into_inner()).await
 }
 
-fn record(action: Action, actor: &UserId, change: &Change) -> Result<Record> {
+fn record(action: Action, actor: &Caller, change: &Change) -> Result<Record> {
     let after = change.after();
     let scope = after.scope();
     let group = Entity::new(EntityType::from_static("group"), EntityId::new(scope.id().as_str())?);
     let member = Entity::new(EntityType::from_static("member"), EntityId::new(after.user().as_str())?);
-    let record = Record::new(action, &Actor::user(actor.as_str())?, member).scope(group).after(&Standing::of(after))?;
+    let record = actor.record(action, member)?.scope(group).after(&Standing::of(after))?;
     Ok(match change.before() {
         Some(before) => record.before(&Standing::of(before))?,
         None => record,

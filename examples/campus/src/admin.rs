@@ -1,0 +1,3 @@
+//! What staff see.
+
+pub(crate) mod pages;

@@ -1,0 +1,150 @@
+//! What the JSON routes share: bodies, problems, pages, and the document that describes them.
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::OpenApi;
+use utoipa::{IntoParams, OpenApi as _, ToSchema};
+
+use crate::error::Error;
+use crate::groups;
+
+/// An error as RFC 9457 describes it, `application/problem+json`.
+#[derive(Debug)]
+pub(crate) struct Problem(Error);
+
+/// A result of a JSON route.
+pub(crate) type ApiResult<T> = std::result::Result<Json<T>, Problem>;
+
+/// What a [`Problem`] looks like on the wire.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProblemBody {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    r#type: &'static str,
+    /// The reason phrase of the status.
+    title: &'static str,
+    /// The status code.
+    status: u16,
+    /// What to do about it.
+    detail: String,
+}
+
+impl<E: Into<Error>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.0.log();
+        let status = self.0.status();
+        let body = ProblemBody {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: self.0.to_string(),
+        };
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], axum::Json(body)).into_response()
+    }
+}
+
+/// A JSON body. What does not fit is a [`Problem`].
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let axum::Json(body) = axum::Json::from_request(request, state).await?;
+        Ok(Self(body))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+impl From<JsonRejection> for Error {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            _ => Self::Malformed(rejection.body_text()),
+        }
+    }
+}
+
+/// Which page of a list: `after` is the `next` of the one before.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// The `next` of the page before.
+    #[param(max_length = 4096)]
+    pub(crate) after: Option<String>,
+    /// Items on the page, 1 to 100; 20 without it.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u8>,
+}
+
+impl PageQuery {
+    /// Items on the page.
+    pub(crate) fn limit(&self) -> Result<u8, Error> {
+        match self.limit.unwrap_or(20) {
+            limit @ 1..=100 => Ok(limit),
+            _ => Err(Error::Invalid("limit must be 1 to 100".into())),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PageQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query: Result<Query<Self>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        let Query(page) = query?;
+        page.limit()?;
+        Ok(page)
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// The items.
+    pub(crate) items: Vec<T>,
+    /// The `after` of the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Makes a page of at most `limit` of the rows, which were asked for one more, and names the last one for the next.
+    pub(crate) fn of(mut rows: Vec<T>, limit: u8, key: impl FnOnce(&T) -> String) -> Self {
+        let has_more = rows.len() > limit.into();
+        rows.truncate(limit.into());
+        Self { next: rows.last().filter(|_| has_more).map(key), items: rows }
+    }
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "Campus", description = "An alumni platform. Errors are RFC 9457 problems; lists are keyset pages."),
+    components(schemas(ProblemBody))
+)]
+struct Base;
+
+/// Describes every JSON route.
+pub(crate) fn document() -> OpenApi {
+    let surfaces = [groups::api::Api::openapi()];
+    surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
+        document.merge(surface);
+        document
+    })
+}

@@ -1,0 +1,3 @@
+//! One box over all surfaces.
+
+pub(crate) mod pages;
