@@ -135,31 +135,18 @@ impl Backend for Postgres {
     }
 }
 
-/// Every change of the host's own schema, oldest first, from the folder of a database.
-macro_rules! migrator {
-    ($folder:literal: $($version:literal $name:literal,)*) => {
-        LazyLock::new(|| {
-            Migrator::with_migrations(vec![$(
-                migration($version, $name, include_str!(concat!("../migrations/", $folder, "/", $version, "_", $name, ".sql"))),
-            )*])
-        })
-    };
-}
-
-/// The host's own schema on SQLite, in the tracking table that sqlx gives every host.
-pub static SQLITE_MIGRATOR: LazyLock<Migrator> = migrator! {
-    "sqlite":
-    "0001" "initial",
-};
+/// The host's own schema on SQLite, oldest change first, in the tracking table that sqlx gives every host.
+pub static SQLITE_MIGRATOR: LazyLock<Migrator> =
+    LazyLock::new(|| migrator(&[(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]));
 
 /// The host's own schema on PostgreSQL.
-pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = migrator! {
-    "postgres":
-    "0001" "initial",
-};
+pub static POSTGRES_MIGRATOR: LazyLock<Migrator> =
+    LazyLock::new(|| migrator(&[(1, "initial", include_str!("../migrations/postgres/0001_initial.sql"))]));
 
-fn migration(version: &str, name: &'static str, sql: &'static str) -> Migration {
-    // The macro's literals are digits.
-    let version = version.parse().unwrap_or_default();
-    Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+/// Each change by the number and the name of its file.
+fn migrator(changes: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migrations = changes.iter().map(|&(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+    });
+    Migrator::with_migrations(migrations.collect())
 }
