@@ -25,8 +25,12 @@ capabilities::capabilities! {
     pub enum PlatformCapability {
         /// See the job queue.
         ReadJobs = "platform.jobs.read",
+        /// Retry, cancel, discard and delete jobs; pause and resume queues.
+        ManageJobs = "platform.jobs.manage",
         /// See the audit records.
         ReadAudit = "platform.audit.read",
+        /// See how large the search index is.
+        ReadSearch = "platform.search.read",
     }
 }
 
@@ -45,7 +49,12 @@ pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
 
 /// Roles on the platform.
 pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapability>> {
-    Matrix::new([Rule::new("staff").grants([PlatformCapability::ReadJobs, PlatformCapability::ReadAudit])])
+    Matrix::new([Rule::new("staff").grants([
+        PlatformCapability::ReadJobs,
+        PlatformCapability::ManageJobs,
+        PlatformCapability::ReadAudit,
+        PlatformCapability::ReadSearch,
+    ])])
 }
 
 /// The scope of the campus as a whole.

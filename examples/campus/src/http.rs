@@ -54,6 +54,7 @@ pub fn router<B: Backend>(app: App<B>, is_demo: bool) -> Router {
     let site = Site { app, is_demo };
     all::<B>()
         .into_router()
+        .nest("/admin/jobs", admin::dashboard(&site))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::NotFound)
         .layer(middleware::from_fn_with_state(site.clone(), session::guard::<B>))
@@ -76,6 +77,7 @@ fn all<B: Backend>() -> Routes<B> {
         groups::pages::routes,
         groups::api::routes,
         search::pages::routes,
+        search::api::routes,
         import::pages::routes,
         admin::pages::routes,
     ];

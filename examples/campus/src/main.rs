@@ -1,7 +1,9 @@
 //! The server: `cargo run --release -p campus`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use campus::admin::seal;
 use campus::app::App;
 use campus::backend::{Backend, Postgres, Sqlite};
 use campus::{demo, http, worker};
@@ -17,6 +19,17 @@ struct Arguments {
     /// Where to listen. The person picker exists only on a loopback address.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// The file with the key that seals the audit log, made where there is none; the newest checkpoint is kept beside it. Without it
+    /// the log on an SQLite file is sealed by a key beside that file, and the log on PostgreSQL not at all.
+    #[arg(long, value_name = "FILE")]
+    audit_key: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn audit_key(&self) -> Option<PathBuf> {
+        let beside = || self.database.strip_prefix("sqlite:").map(|path| PathBuf::from(format!("{path}.audit-key")));
+        self.audit_key.clone().or_else(beside)
+    }
 }
 
 #[tokio::main]
@@ -31,7 +44,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn serve<B: Backend>(backend: B, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let app = App::open(backend).await?;
+    let mut app = App::open(backend).await?;
+    let sealing =
+        arguments.audit_key().map(|key| Ok::<_, campus::error::Error>((seal::signer(&key)?, key))).transpose()?;
+    if let Some((signer, _)) = &sealing {
+        app = app.with_verifier(signer.verifier().clone());
+    }
     // The demo, and the picker that signs anybody in, stay on this machine.
     let is_local = arguments.listen.ip().is_loopback();
     if is_local {
@@ -48,6 +66,15 @@ async fn serve<B: Backend>(backend: B, arguments: &Arguments) -> Result<(), Box<
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));
+    let (sealed, until_stopped) = (app.clone(), until(stopped.clone()));
+    let sealer = tokio::spawn(async move {
+        // A log that was tampered with is no reason to stop serving: the page that verifies says so.
+        if let Some((signer, key)) = sealing
+            && let Err(error) = seal::run(sealed, signer, &key, until_stopped).await
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "the audit log is sealed no more");
+        }
+    });
     let server = axum::serve(listener, http::router(app, is_demo)).with_graceful_shutdown(until(stopped));
     let mut server = tokio::spawn(server.into_future());
     // Neither goes on without the other.
@@ -59,6 +86,7 @@ async fn serve<B: Backend>(backend: B, arguments: &Arguments) -> Result<(), Box<
     stop.send_replace(true);
     server.await??;
     worker.await??;
+    sealer.await?;
     Ok(())
 }
 

@@ -1,9 +1,14 @@
 //! The in-process worker.
 
+use std::time::Duration;
+
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
+
+/// How long one compaction may take: the next one goes on.
+const COMPACTION: Duration = Duration::from_secs(20);
 
 /// Runs jobs until `stop` is ready, then lets the running ones finish.
 ///
@@ -13,6 +18,11 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
     stoa_jobs_runner::Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
         .queue("notifications", 4)
         .handle::<NotifyGroup>()
+        .every("search.compact", Duration::from_mins(1), |batch| async move {
+            let app: &App<B> = batch.state();
+            app.search.compact(app.backend.pool(), COMPACTION).await?;
+            Ok(())
+        })
         .run_until(stop)
         .await?;
     Ok(())

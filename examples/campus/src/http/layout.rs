@@ -27,8 +27,7 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                             nav aria-label="Main" {
                                 a href="/" { "Home" }
                                 @if is_staff(viewer) {
-                                    a href="/jobs" { "Jobs" }
-                                    a href="/audit" { "Audit" }
+                                    a href="/admin" { "Admin" }
                                 }
                             }
                             form.find action="/search" role="search" {

@@ -138,12 +138,12 @@ async fn what_one_may_not_see_does_not_exist<F: Fixture>() {
 async fn only_staff_sees_jobs_and_records<F: Fixture>() {
     let (_fixture, _app, router, member, staff) = campus::<F>().await;
     let mut browser = Browser::signed_in(router.clone(), &member).await;
-    for path in ["/jobs", "/audit"] {
-        assert_eq!(browser.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
+    for path in ["/admin", "/admin/jobs", "/admin/jobs/list", "/admin/audit", "/admin/search"] {
+        assert_eq!(browser.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     let mut browser = Browser::signed_in(router, &staff).await;
-    assert!(browser.get("/jobs").await.body.contains("groups.notify"));
-    assert!(browser.get("/audit").await.body.contains("bits.groups.v1.PostService/CreatePost"));
+    assert!(browser.get("/admin/jobs/list").await.body.contains("groups.notify"));
+    assert!(browser.get("/admin/audit").await.body.contains("bits.groups.v1.PostService/CreatePost"));
 }
 
 async fn nonsense_gets_a_4xx_and_writes_nothing<F: Fixture>() {
