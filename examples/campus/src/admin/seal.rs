@@ -28,10 +28,11 @@ pub fn signer(path: &Path) -> Result<Signer> {
         Err(error) => return Err(internal(error)),
     };
     let malformed = || Error::Invalid(format!("{} does not hold 64 hexadecimal digits", path.display()));
+    let digits = Some(text.trim()).filter(|text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let mut seed = [0; 32];
-    let digits = Some(text.trim()).filter(|text| text.len() == 64 && text.is_ascii()).ok_or_else(malformed)?;
-    for (at, byte) in seed.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).map_err(|_| malformed())?;
+    let (high, low) = digits.ok_or_else(malformed)?.split_at(32);
+    for (half, digits) in seed.chunks_exact_mut(16).zip([high, low]) {
+        half.copy_from_slice(&u128::from_str_radix(digits, 16).map_err(|_| malformed())?.to_be_bytes());
     }
     Ok(Signer::new(Origin::new(ORIGIN)?, &seed))
 }
@@ -42,9 +43,10 @@ fn internal(error: io::Error) -> Error {
 
 /// Makes a key that only its owner can read. Of two processes that start at once, the second reads the first one's.
 fn make(path: &Path) -> io::Result<String> {
-    let mut seed = [0_u8; 32];
-    getrandom::fill(&mut seed).map_err(io::Error::other)?;
-    let digits: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (mut high, mut low) = ([0; 16], [0; 16]);
+    getrandom::fill(&mut high).map_err(io::Error::other)?;
+    getrandom::fill(&mut low).map_err(io::Error::other)?;
+    let digits = format!("{:032x}{:032x}", u128::from_be_bytes(high), u128::from_be_bytes(low));
     // Whole or not at all: it is written under another name first, and linked only where there is none.
     let draft = beside(path, &format!(".{}", std::process::id()));
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
