@@ -31,7 +31,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Jobs on this database.
     type Jobs: jobs::Store<Connection = Self::Connection> + Clone;
     /// Search on this database.
-    type Search: search::Store<Connection = Self::Connection> + Clone;
+    type Search: search::Store<Connection = Self::Connection> + search::recommendation::Store + Clone;
 
     /// Returns the pool.
     fn pool(&self) -> &Self::Pool;
@@ -138,12 +138,20 @@ impl Backend for Postgres {
 }
 
 /// The host's own schema on SQLite, oldest change first, in the tracking table that sqlx gives every host.
-pub static SQLITE_MIGRATOR: LazyLock<Migrator> =
-    LazyLock::new(|| migrator(&[(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]));
+pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    migrator(&[
+        (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+        (7, "recommender", include_str!("../migrations/sqlite/0007_recommender.sql")),
+    ])
+});
 
 /// The host's own schema on PostgreSQL.
-pub static POSTGRES_MIGRATOR: LazyLock<Migrator> =
-    LazyLock::new(|| migrator(&[(1, "initial", include_str!("../migrations/postgres/0001_initial.sql"))]));
+pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    migrator(&[
+        (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
+        (7, "recommender", include_str!("../migrations/postgres/0007_recommender.sql")),
+    ])
+});
 
 /// Each change by the number and the name of its file.
 fn migrator(changes: &[(i64, &'static str, &'static str)]) -> Migrator {

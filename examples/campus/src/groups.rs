@@ -23,6 +23,7 @@ use crate::caller::Caller;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::groups::sql::GroupSql as _;
+use crate::recommender::{self, Act};
 use crate::surface::Surface;
 
 /// What groups bring.
@@ -75,6 +76,7 @@ pub async fn join<B: Backend>(app: &App<B>, caller: &Caller, scope: &Scope) -> R
     let change = app.membership.join(&mut tx, &caller.user, scope, &By::user(&caller.user)).await?;
     if !change.is_unchanged() {
         app.audit.record(&mut tx, &caller.record(JOINED, group.entity()?)?).await?;
+        recommender::signal(app, &mut tx, &caller.user, &stoa_search::Surface::GROUPS, &group.id, Act::Join).await?;
     }
     app.commit(tx).await
 }

@@ -7,6 +7,7 @@ pub mod groups;
 pub mod directory;
 pub mod home;
 pub mod import;
+pub mod recommender;
 pub mod search;
 
 pub mod access;

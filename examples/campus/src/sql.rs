@@ -10,6 +10,7 @@ use crate::admin::sql::AdminSql;
 use crate::directory::sql::DirectorySql;
 use crate::groups::sql::GroupSql;
 use crate::import::sql::ImportSql;
+use crate::recommender::sql::{DueSql, RecommenderSql};
 
 /// Emits a trait, and one implementation of it for each database from the same bodies.
 macro_rules! portable {
@@ -35,9 +36,9 @@ macro_rules! portable {
 pub(crate) use portable;
 
 /// The queries of all surfaces.
-pub trait Sql: MetaSql + AdminSql + DirectorySql + GroupSql + ImportSql {}
+pub trait Sql: MetaSql + AdminSql + DirectorySql + GroupSql + ImportSql + RecommenderSql + DueSql {}
 
-impl<C: MetaSql + AdminSql + DirectorySql + GroupSql + ImportSql> Sql for C {}
+impl<C: MetaSql + AdminSql + DirectorySql + GroupSql + ImportSql + RecommenderSql + DueSql> Sql for C {}
 
 portable! {
     /// Facts about this database.

@@ -6,9 +6,13 @@ use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
+use crate::recommender;
 
 /// How long one compaction may take: the next one goes on.
 const COMPACTION: Duration = Duration::from_secs(20);
+
+/// How long one batch of the recommender may take: whoever is left has their turn in the next one.
+const RECOMMENDING: Duration = Duration::from_mins(8);
 
 /// Runs jobs until `stop` is ready, then lets the running ones finish.
 ///
@@ -21,6 +25,10 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
         .every("search.compact", Duration::from_mins(1), |batch| async move {
             let app: &App<B> = batch.state();
             app.search.compact(app.backend.pool(), COMPACTION).await?;
+            Ok(())
+        })
+        .every("recommender", Duration::from_mins(10), |batch| async move {
+            recommender::run(batch.state(), Some(&batch), Some(RECOMMENDING), |_| {}).await?;
             Ok(())
         })
         .run_until(stop)
