@@ -2,6 +2,7 @@
 
 mod fixture;
 
+mod admin;
 mod atomicity;
 mod facts;
 mod import;
@@ -10,3 +11,5 @@ mod migrations;
 mod notifications;
 mod pages;
 mod readme;
+mod recommender;
+mod search;
