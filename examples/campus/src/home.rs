@@ -64,8 +64,11 @@ async fn home<B: Backend>(State(site): State<Site<B>>, session: Session) -> Resu
                     section aria-labelledby="groups" {
                         h2 #groups { "Your groups" }
                         ul.grid { @for (group, role) in &mine { (group_card(group, Some(role))) } }
-                        @if mine.is_empty() { p.soft { "You have not joined a group yet. Search for what you care about, or try one of these." } }
-                        ul.grid { @for group in &beginnings { (group_card(group, None)) } }
+                        @if mine.is_empty() { p.soft { "You have not joined a group yet. Search for what you care about, or try one that somebody else is in." } }
+                        @if !beginnings.is_empty() {
+                            h2 { "More groups" }
+                            ul.grid { @for group in &beginnings { (group_card(group, None)) } }
+                        }
                     }
                 }
                 div {

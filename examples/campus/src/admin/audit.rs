@@ -74,7 +74,8 @@ impl Wanted {
     }
 
     fn href(&self, after: RecordId) -> String {
-        let mut url = url::form_urlencoded::Serializer::new(String::from("/admin/audit?"));
+        const PATH: &str = "/admin/audit?";
+        let mut url = url::form_urlencoded::Serializer::for_suffix(PATH.to_owned(), PATH.len());
         let fields = [
             ("actor", &self.actor),
             ("action", &self.action),

@@ -16,7 +16,7 @@ macro_rules! documents_above {
                         FROM search_document AS one
                         WHERE one.surface = next.surface
                         LIMIT $2
-                    ) AS some
+                    ) AS bounded
                 )
             FROM (
                 SELECT surface

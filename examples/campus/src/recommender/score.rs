@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use stoa_membership::{BATCH, Scope};
+use stoa_membership::{BATCH, GROUP, Scope};
 use stoa_search::recommendation::{Candidate, Reason};
 use stoa_search::{EntityId, MatchMode, Query, Surface as Place};
 
@@ -14,6 +14,7 @@ use super::why::Why;
 use crate::app::{App, Viewer};
 use crate::backend::Backend;
 use crate::error::Result;
+use crate::groups::sql::GroupSql as _;
 
 /// So many candidates are kept: more than a page shows, since some may be gone when it is read.
 const KEPT: usize = 30;
@@ -24,6 +25,10 @@ const ANCHORS: usize = 10;
 const TITLES: usize = 5;
 /// In so many scopes of theirs other people are looked for.
 const SCOPES: usize = 30;
+/// So many of the newest posts of a group are looked at.
+const NEWEST: i64 = 5;
+/// What reads less like it than this, compared with what does most, has only a common word with it.
+const ALIKE: f32 = 0.3;
 /// How long one search may rank, and how fast news grow old for it.
 const TIME_LIMIT: Duration = Duration::from_millis(100);
 const HALF_LIFE: Duration = Duration::from_hours(24 * 30);
@@ -108,7 +113,7 @@ fn share(people: u32, circle: &Circle) -> f32 {
     people as f32 / circle.members.len().max(1) as f32
 }
 
-/// The groups that people of one's scopes are in, and these people.
+/// The groups that people of one's scopes are in, these people, and what is new in one's groups.
 async fn shared<B: Backend>(
     app: &App<B>,
     conn: &mut B::Connection,
@@ -116,7 +121,10 @@ async fn shared<B: Backend>(
     viewer: &Viewer,
     boards: &mut BTreeMap<&str, Board>,
 ) -> Result<()> {
-    let scopes: Vec<&Scope> = viewer.memberships.scopes().filter(|scope| tells(scope)).take(SCOPES).collect();
+    // In an order of its own: sums of fractions depend on it.
+    let mut scopes: Vec<&Scope> = viewer.memberships.scopes().filter(|scope| tells(scope)).collect();
+    scopes.sort_by_cached_key(ToString::to_string);
+    scopes.truncate(SCOPES);
     for scope in scopes {
         let circle = circles.of(app, conn, scope).await?;
         if let Some(board) = boards.get_mut(Place::GROUPS.as_str()) {
@@ -124,6 +132,15 @@ async fn shared<B: Backend>(
                 let is_class = scope.kind() == &BATCH;
                 let why = || if is_class { Why::Class(*people) } else { Why::In(scope.clone()) };
                 board.entry(group.clone()).or_default().add(share(*people, &circle), why);
+            }
+        }
+        if scope.kind() == &GROUP
+            && let Some(board) = boards.get_mut(Place::FEED.as_str())
+        {
+            for (age, post) in (1_u8..).zip(conn.posts(scope.id().as_str(), None, NEWEST).await?) {
+                if post.author_id != viewer.user.as_str() {
+                    board.entry(post.id).or_default().add(0.3 / f32::from(age), || Why::In(scope.clone()));
+                }
             }
         }
         if let Some(board) = boards.get_mut(Place::DIRECTORY.as_str()) {
@@ -196,7 +213,7 @@ async fn alike<B: Backend>(
         let hits = app.search.search(conn, &query, &audience).await?.hits;
         let most = hits.first().map_or(1.0, |hit| hit.score).max(f32::EPSILON);
         if let Some(board) = boards.get_mut(place.as_str()) {
-            for hit in hits {
+            for hit in hits.into_iter().filter(|hit| hit.score >= ALIKE * most) {
                 board.entry(hit.entity_id.to_string()).or_default().add(0.6 * hit.score / most, || why.clone());
             }
         }

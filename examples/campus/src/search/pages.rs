@@ -155,7 +155,8 @@ fn hints() -> Markup {
 }
 
 fn href(text: &str, surface: Option<&str>, after: Option<&str>) -> String {
-    let mut url = url::form_urlencoded::Serializer::new(String::from("/search?"));
+    const PATH: &str = "/search?";
+    let mut url = url::form_urlencoded::Serializer::for_suffix(PATH.to_owned(), PATH.len());
     url.append_pair("q", text);
     if let Some(surface) = surface {
         url.append_pair("surface", surface);

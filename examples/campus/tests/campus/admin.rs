@@ -15,7 +15,7 @@ use crate::pages::{Answer, Browser, fixture_stranger};
 const PAGES: [&str; 9] = [
     "/admin",
     "/admin/jobs",
-    "/admin/jobs/list",
+    "/admin/jobs/list?state=pending",
     "/admin/jobs/health",
     "/admin/jobs/job/1",
     "/admin/audit",
