@@ -8,6 +8,7 @@ pub(crate) mod layout;
 pub(crate) mod session;
 
 mod docs;
+mod input;
 mod limit;
 mod picker;
 mod request;
@@ -136,6 +137,7 @@ pub fn router<B: Backend>(app: App<B>, options: Options) -> Router {
     all::<B>()
         .into_router()
         .fallback(async || Error::NotFound)
+        .layer(middleware::from_fn(input::readable))
         .layer(middleware::from_fn_with_state(site.clone(), session::guard::<B>))
         .route("/style.css", get(stylesheet))
         .route("/api/docs", get(docs::page))

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use campus::app::App;
 use campus::backend::{Backend, Postgres, Sqlite};
@@ -79,29 +80,44 @@ const NOBODY_CAN_SIGN_IN: &str = "nobody could sign in. Either name the keys of 
     by the demo";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,campus=info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let arguments = Arguments::parse();
-    match arguments.database.strip_prefix("sqlite:") {
-        Some(path) => serve(Sqlite::open(path).await?, &arguments).await,
-        None => serve(Postgres::open(&arguments.database).await?, &arguments).await,
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("campus: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-async fn serve<B: Backend>(backend: B, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,campus=info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let keys = arguments.sign_in.keys()?;
+    if keys.is_none() && !arguments.listen.ip().is_loopback() {
+        return Err(NOBODY_CAN_SIGN_IN.into());
+    }
+    match arguments.database.strip_prefix("sqlite:") {
+        Some(path) => serve(Sqlite::open(path).await?, keys, arguments).await,
+        None => serve(Postgres::open(&arguments.database).await?, keys, arguments).await,
+    }
+}
+
+async fn serve<B: Backend>(
+    backend: B,
+    keys: Option<Keys>,
+    arguments: &Arguments,
+) -> Result<(), Box<dyn std::error::Error>> {
     let app = App::open(backend).await?;
-    let options = match arguments.sign_in.keys()? {
-        Some(keys) => Options::production(keys),
-        // The demo, and the picker that signs anybody in, stay on this machine.
-        None if arguments.listen.ip().is_loopback() => {
-            demo::make(&app).await?;
-            if !app.is_demo().await? {
-                return Err(NOBODY_CAN_SIGN_IN.into());
-            }
-            Options::demo_with(&demo_secret(&app).await?)
+    let options = if let Some(keys) = keys {
+        Options::production(keys)
+    } else {
+        // The demo, and the picker that signs anybody in: the address is a loopback address.
+        demo::make(&app).await?;
+        if !app.is_demo().await? {
+            return Err(NOBODY_CAN_SIGN_IN.into());
         }
-        None => return Err(NOBODY_CAN_SIGN_IN.into()),
+        Options::demo_with(&demo_secret(&app).await?)
     };
     let options = if arguments.hsts { options.https_only() } else { options };
     let options = if arguments.rate_limit == Switch::Off { options.rates(None) } else { options };

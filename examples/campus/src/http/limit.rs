@@ -38,7 +38,7 @@ impl Default for Rates {
     /// Nobody who reads and writes by hand comes near.
     fn default() -> Self {
         let rate = |burst: u32, refill| Rate { burst: NonZeroU32::MIN.saturating_add(burst - 1), refill };
-        Self { reads: rate(600, Duration::from_millis(50)), writes: rate(120, Duration::from_millis(500)) }
+        Self { reads: rate(600, Duration::from_millis(50)), writes: rate(300, Duration::from_millis(250)) }
     }
 }
 
