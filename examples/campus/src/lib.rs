@@ -21,3 +21,4 @@ pub mod http;
 pub mod worker;
 
 mod text;
+mod trace;
