@@ -7,7 +7,7 @@ use axum::http::{Request, StatusCode, header};
 use campus::admin::seal;
 use campus::app::App;
 use campus::backend::Backend;
-use campus::http::router;
+use campus::http::{Options, router};
 
 use crate::fixture::{Fixture, OnPostgres, OnSqlite, a_member};
 use crate::pages::{Answer, Browser, fixture_stranger};
@@ -39,7 +39,7 @@ async fn for_others_than_staff_there_is_nothing<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let (_, member) = a_member(&app).await;
     let staff = fixture_stranger(&app).await;
-    let router = router(app, true);
+    let router = router(app, Options::demo());
     let mut members = Browser::signed_in(router.clone(), member.as_str()).await;
     let missing = members.get("/nowhere").await;
     for path in PAGES.iter().chain(&["/admin/audit/records/none"]) {
@@ -63,7 +63,7 @@ async fn for_others_than_staff_there_is_nothing<F: Fixture>() {
 async fn what_staff_change_in_the_queue_is_on_record_once<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let staff = fixture_stranger(&app).await;
-    let mut browser = Browser::signed_in(router(app, true), &staff).await;
+    let mut browser = Browser::signed_in(router(app, Options::demo()), &staff).await;
     let records = || fixture.count("SELECT count(*) FROM audit_record");
     let job = fixture.texts("SELECT CAST(min(id) AS text) FROM jobs_queue_job").await.remove(0);
     let before = records().await;
@@ -105,7 +105,7 @@ async fn the_audit_log_is_searched_by_pages_and_a_record_shows_what_changed<F: F
     let (_fixture, app) = F::demo().await;
     let (_, member) = a_member(&app).await;
     let staff = fixture_stranger(&app).await;
-    let router = router(app, true);
+    let router = router(app, Options::demo());
     let mut members = Browser::signed_in(router.clone(), member.as_str()).await;
     for number in 0..60 {
         let posted = members.post("/groups/chess/posts", &format!("title=Game+{number}&body=Moves")).await;
@@ -154,12 +154,12 @@ async fn seal_all<B: Backend>(app: &App<B>, key: &PathBuf) {
 async fn the_log_is_verified_and_tampering_is_seen<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let staff = fixture_stranger(&app).await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), &staff).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), &staff).await;
     assert!(browser.get("/admin/audit/verify").await.body.contains("started without a key"));
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("key");
     let app = app.with_verifier(seal::signer(&key).unwrap().verifier().clone());
-    let mut browser = Browser::signed_in(router(app.clone(), true), &staff).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), &staff).await;
     assert!(browser.get("/admin/audit/verify").await.body.contains("Nothing was sealed yet"));
     seal_all(&app, &key).await;
     let page = browser.get("/admin/audit/verify").await.body;
@@ -176,7 +176,7 @@ async fn the_log_is_verified_and_tampering_is_seen<F: Fixture>() {
     // Another key did not sign this.
     let other = seal::signer(&folder.path().join("other")).unwrap();
     let foreign = app.clone().with_verifier(other.verifier().clone());
-    let mut elsewhere = Browser::signed_in(router(foreign, true), &staff).await;
+    let mut elsewhere = Browser::signed_in(router(foreign, Options::demo()), &staff).await;
     assert!(elsewhere.get("/admin/audit/verify").await.body.contains("tampered"));
     // The owner of the tables lifts their guard, and changes who did it.
     fixture.execute(if F::CONCURRENT_WRITERS { TAMPER_POSTGRES } else { TAMPER_SQLITE }).await;
@@ -200,7 +200,7 @@ async fn the_key_is_made_once_and_read_strictly<F: Fixture>() {
 async fn search_is_measured_without_counting_without_end<F: Fixture>() {
     let (_fixture, app) = F::demo().await;
     let staff = fixture_stranger(&app).await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), &staff).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), &staff).await;
     let page = browser.get("/admin/search").await.body;
     for part in ["People", "<dd>36</dd>", "Groups", "<dd>6</dd>", "Posts", "<dd>24</dd>", "<dd>66</dd>"] {
         assert!(page.contains(part), "{part}: {page}");

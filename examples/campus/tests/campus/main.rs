@@ -5,6 +5,7 @@ mod fixture;
 mod admin;
 mod atomicity;
 mod facts;
+mod http;
 mod import;
 mod members;
 mod migrations;

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use campus::app::App;
-use campus::http::router;
+use campus::http::{Options, router};
 use serde_json::Value;
 use stoa_membership::{By, Scope, UserId};
 
@@ -18,7 +18,7 @@ async fn json(browser: &mut Browser, path: &str) -> Value {
 async fn one_box_finds_people_groups_and_posts_and_counts_each<F: Fixture>() {
     let (_fixture, app) = F::demo().await;
     let (_, member) = a_member(&app).await;
-    let mut browser = Browser::signed_in(router(app, true), member.as_str()).await;
+    let mut browser = Browser::signed_in(router(app, Options::demo()), member.as_str()).await;
     let posted = browser.post("/groups/chess/posts", "title=Amara+plays+chess&body=Slowly").await;
     assert_eq!(posted.status, StatusCode::SEE_OTHER);
     let found = json(&mut browser, "/api/v1/search?q=amara").await;
@@ -36,7 +36,7 @@ async fn one_box_finds_people_groups_and_posts_and_counts_each<F: Fixture>() {
 async fn what_is_misspelt_is_found_and_a_link_says_what_was_meant<F: Fixture>() {
     let (_fixture, app) = F::demo().await;
     let (_, member) = a_member(&app).await;
-    let mut browser = Browser::signed_in(router(app, true), member.as_str()).await;
+    let mut browser = Browser::signed_in(router(app, Options::demo()), member.as_str()).await;
     let page = browser.get("/search?q=beginers").await.body;
     assert!(page.contains("Did you mean") && page.contains("/search?q=beginners"), "{page}");
     assert_eq!(json(&mut browser, "/api/v1/search?q=beginers").await["did_you_mean"], "beginners");
@@ -50,8 +50,8 @@ async fn a_cursor_leads_through_all_hits_once_in_every_process<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let (_, member) = a_member(&app).await;
     let other = App::open(fixture.backend()).await.unwrap();
-    let mut one = Browser::signed_in(router(app, true), member.as_str()).await;
-    let mut two = Browser::signed_in(router(other, true), member.as_str()).await;
+    let mut one = Browser::signed_in(router(app, Options::demo()), member.as_str()).await;
+    let mut two = Browser::signed_in(router(other, Options::demo()), member.as_str()).await;
     let (mut ids, mut after) = (Vec::new(), String::new());
     let total = json(&mut one, "/api/v1/search?q=class").await["total"].as_u64().unwrap();
     assert!(total > 20);
@@ -69,7 +69,7 @@ async fn a_cursor_leads_through_all_hits_once_in_every_process<F: Fixture>() {
     assert_eq!(ids.len() as u64, total);
     // Of another query, damaged, or sealed by another campus.
     let (_elsewhere, foreign) = F::demo().await;
-    let mut stranger = Browser::signed_in(router(foreign, true), member.as_str()).await;
+    let mut stranger = Browser::signed_in(router(foreign, Options::demo()), member.as_str()).await;
     assert_eq!(stranger.get(&format!("/search?q=class&limit=7{after}")).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     for path in [format!("/search?q=chess{after}"), format!("/api/v1/search?q=class{}0", &after[..after.len() - 1])] {
         assert_eq!(one.get(&path).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
@@ -99,7 +99,7 @@ async fn strangers_and_the_banned_learn_nothing_of_a_word<F: Fixture>() {
     let (_fixture, app) = F::demo().await;
     let (chess, member) = a_member(&app).await;
     let stranger = fixture_stranger(&app).await;
-    let router = router(app.clone(), true);
+    let router = router(app.clone(), Options::demo());
     let mut inside = Browser::signed_in(router.clone(), member.as_str()).await;
     inside.post("/groups/chess/posts", "title=Xylophonist+wanted&body=For+the+interval").await;
     assert!(told::<F>(&router, &stranger).await.is_empty());
@@ -119,7 +119,7 @@ async fn strangers_and_the_banned_learn_nothing_of_a_word<F: Fixture>() {
 async fn no_text_is_an_error_but_one_that_is_too_long<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let (_, member) = a_member(&app).await;
-    let mut browser = Browser::signed_in(router(app, true), member.as_str()).await;
+    let mut browser = Browser::signed_in(router(app, Options::demo()), member.as_str()).await;
     let before = fixture.counts().await;
     for text in [
         "",
