@@ -1,6 +1,6 @@
 //! The staff's pages, on both databases: nothing there for others, and whatever staff change is on record.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -146,7 +146,7 @@ const TAMPER_SQLITE: &str = r"
 ";
 
 /// Seals what there is.
-async fn seal_all<B: Backend>(app: &App<B>, key: &PathBuf) {
+async fn seal_all<B: Backend>(app: &App<B>, key: &Path) {
     let signer = seal::signer(key).unwrap();
     seal::run(app.clone(), signer, key, std::future::ready(())).await.unwrap();
 }

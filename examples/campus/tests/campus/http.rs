@@ -134,7 +134,7 @@ async fn production<F: Fixture>() -> (F, App<F::Backend>, Router) {
 }
 
 fn few(burst: u32) -> Option<Rates> {
-    let rate = Rate { burst: NonZeroU32::new(burst).unwrap(), refill: Duration::from_secs(3600) };
+    let rate = Rate { burst: NonZeroU32::new(burst).unwrap(), refill: Duration::from_hours(1) };
     Some(Rates { reads: rate, writes: rate })
 }
 
