@@ -141,7 +141,7 @@ pub fn router<B: Backend>(app: App<B>, options: Options) -> Router {
         .layer(middleware::from_fn_with_state(site.clone(), session::guard::<B>))
         .route("/style.css", get(stylesheet))
         .route("/api/docs", get(docs::page))
-        .route("/api/v1/openapi.json", get(async || axum::Json(api::document())))
+        .route("/api/v1/openapi.json", get(docs::document))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(site.options.time_limit, session::in_time))
         .layer(middleware::from_fn_with_state(site.clone(), answer::written::<B>))

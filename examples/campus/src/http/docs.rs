@@ -1,7 +1,10 @@
 //! The JSON routes, described for people: a page written from the same document that machines read.
 
-use axum::http::StatusCode;
-use maud::{Markup, html};
+use std::sync::LazyLock;
+
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -32,7 +35,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         for (status, response) in responses {
             let RefOr::T(response) = response else { continue };
             if response.description.is_empty() {
-                response.description = phrase(status).to_owned();
+                phrase(status).clone_into(&mut response.description);
             }
             if status.starts_with(['4', '5']) {
                 let problem = Content::new(Some(Ref::from_schema_name("ProblemBody")));
@@ -58,11 +61,25 @@ struct Route<'a> {
     operation: &'a Value,
 }
 
-/// The page.
+/// Nothing in it depends on who asks, or when.
+static DOCUMENT: LazyLock<Value> =
+    // Maps with text keys only: that is always JSON.
+    LazyLock::new(|| serde_json::to_value(api::document()).unwrap_or_default());
+
+/// The document, for machines.
+pub(super) async fn document() -> impl IntoResponse {
+    static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENT.to_string());
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str())
+}
+
+/// The page, for people.
 pub(super) async fn page() -> Markup {
-    // Of maps with text keys only: that is always JSON.
-    let document = serde_json::to_value(api::document()).unwrap_or_default();
-    let mut routes = routes(&document);
+    static PAGE: LazyLock<String> = LazyLock::new(|| written(&DOCUMENT).into_string());
+    PreEscaped(PAGE.clone())
+}
+
+fn written(document: &Value) -> Markup {
+    let mut routes = routes(document);
     routes.sort_by_key(|route| tag(route));
     bare_page(
         "The API",
