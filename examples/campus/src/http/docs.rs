@@ -85,10 +85,10 @@ fn written(document: &Value) -> Markup {
         "The API",
         &html! {
             h1 { "The API" }
-            p.lead { (text(&document["info"]["description"])) }
+            p.lead { (prose(&document["info"]["description"])) }
             p.soft {
                 "For machines: " a href="/api/v1/openapi.json" { "openapi.json" } ". Sign in with "
-                code { "Authorization: Bearer TOKEN" } ". " (text(&document["components"]["securitySchemes"]["token"]["description"]))
+                code { "Authorization: Bearer TOKEN" } ". " (prose(&document["components"]["securitySchemes"]["token"]["description"]))
             }
             @for group in routes.chunk_by(|one, other| tag(one) == tag(other)) {
                 section {
@@ -132,7 +132,7 @@ fn route_card(route: &Route<'_>) -> Markup {
                                     td { code { (text(&parameter["name"])) } @if parameter["required"] == true { " required" } }
                                     td { (text(&parameter["in"])) }
                                     td { (kind(&parameter["schema"])) }
-                                    td { (text(&parameter["description"])) }
+                                    td { (prose(&parameter["description"])) }
                                 }
                             }
                         }
@@ -149,7 +149,7 @@ fn route_card(route: &Route<'_>) -> Markup {
                         @for (status, response) in members(&operation["responses"]) {
                             tr {
                                 td { (status) }
-                                td { (text(&response["description"])) }
+                                td { (prose(&response["description"])) }
                                 td { @for (_, content) in members(&response["content"]) { (kind(&content["schema"])) } }
                             }
                         }
@@ -165,7 +165,7 @@ fn schema_card(name: &str, schema: &Value) -> Markup {
     html! {
         article.card id={ "schema-" (name) } {
             h3 { (name) }
-            p { (text(&schema["description"])) }
+            p { (prose(&schema["description"])) }
             @for part in parts.iter().filter(|part| part["$ref"].is_string()) { p { "All of " (kind(part)) ", and:" } }
             @if let Some(variants) = schema["enum"].as_array() { p { (listed(variants)) } }
             @if let Some(variants) = schema["oneOf"].as_array() { p { "One of: " @for variant in variants { (kind(variant)) " " } } }
@@ -184,7 +184,7 @@ fn schema_card(name: &str, schema: &Value) -> Markup {
                                             }
                                         }
                                         td { (kind(property)) }
-                                        td { (text(&property["description"])) }
+                                        td { (prose(&property["description"])) }
                                     }
                                 }
                             }
@@ -245,4 +245,13 @@ fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// A description, which marks code as Markdown does.
+fn prose(value: &Value) -> Markup {
+    html! {
+        @for (index, part) in text(value).split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
 }
