@@ -78,8 +78,23 @@ impl Draft {
 /// [`Error::NotFound`] if the caller may not; [`Error::Invalid`] if nobody would read it; [`Error::Internal`].
 pub async fn create<B: Backend>(app: &App<B>, caller: &Caller, draft: Draft) -> Result<Announcement> {
     scoped!(tx = app.begin().await?);
-    authorize(app, &mut tx, caller).await?;
-    has_readers(app, &mut tx, &draft.readers).await?;
+    let news = write(app, &mut tx, caller, draft).await?;
+    app.commit(tx.into_inner()).await?;
+    Ok(news)
+}
+
+/// The steps of [`create`], in a transaction that the caller commits.
+///
+/// # Errors
+/// As [`create`].
+pub async fn write<B: Backend>(
+    app: &App<B>,
+    tx: &mut Scoped<'_, B::Transaction>,
+    caller: &Caller,
+    draft: Draft,
+) -> Result<Announcement> {
+    authorize(app, tx, caller).await?;
+    has_readers(app, tx, &draft.readers).await?;
     let now = Utc::now().timestamp_micros();
     let news = Announcement {
         id: Uuid::now_v7().to_string(),
@@ -93,8 +108,7 @@ pub async fn create<B: Backend>(app: &App<B>, caller: &Caller, draft: Draft) -> 
         updated_at: now,
     };
     tx.insert_announcement(&news).await?;
-    app.audit.record(&mut tx, &caller.record(CREATED, news.entity()?)?.after(&news)?).await?;
-    app.commit(tx.into_inner()).await?;
+    app.audit.record(tx, &caller.record(CREATED, news.entity()?)?.after(&news)?).await?;
     Ok(news)
 }
 

@@ -61,7 +61,7 @@ impl<B: Backend> Handler<App<B>> for TellReaders {
 
 /// Publishes an announcement that is locked and not published: its state, its document, the audit record and the job that
 /// tells of it.
-pub(super) async fn make_public<B: Backend>(
+pub(crate) async fn make_public<B: Backend>(
     app: &App<B>,
     conn: &mut B::Connection,
     before: &Announcement,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
 use super::rsvp::{self, Answer, GOING};
-use super::sql::CalendarSql as _;
+use super::sql::{CalendarLockSql as _, CalendarSql as _};
 use super::{Draft, Event, When};
 use crate::app::EVERYONE;
 use crate::backend::Backend;
@@ -188,13 +188,9 @@ pub(super) async fn answers<B: Backend>(
     person_id: &str,
     events: &[Event],
 ) -> Result<HashMap<String, String>> {
-    let mut answers = HashMap::new();
-    for event in events {
-        if let Some(rsvp) = conn.rsvp(&event.id, person_id).await? {
-            answers.insert(rsvp.event_id, rsvp.state);
-        }
-    }
-    Ok(answers)
+    let ids: Vec<&str> = events.iter().map(|event| &*event.id).collect();
+    let answers = conn.answers(person_id, &serde_json::Value::from(ids).to_string()).await?;
+    Ok(answers.into_iter().map(|rsvp| (rsvp.event_id, rsvp.state)).collect())
 }
 
 /// Plans an event.

@@ -38,6 +38,9 @@ pub trait CalendarLockSql: Send {
 
     /// Reads the next events of any of the scopes, by start and id.
     fn next_events(&mut self, next: &Next<'_>) -> impl Future<Output = Result<Vec<Event>>> + Send;
+
+    /// Reads what somebody has answered to the events, a JSON list of ids.
+    fn answers(&mut self, person_id: &str, event_ids: &str) -> impl Future<Output = Result<Vec<Rsvp>>> + Send;
 }
 
 impl CalendarLockSql for sqlx::PgConnection {
@@ -75,6 +78,20 @@ impl CalendarLockSql for sqlx::PgConnection {
         .fetch_all(self)
         .await
     }
+
+    async fn answers(&mut self, person_id: &str, event_ids: &str) -> Result<Vec<Rsvp>> {
+        sqlx::query_as(
+            r"
+            SELECT event_id, person_id, state, place
+            FROM campus_rsvp
+            WHERE person_id = $1 AND event_id IN (SELECT jsonb_array_elements_text($2::jsonb))
+            ",
+        )
+        .bind(person_id)
+        .bind(event_ids)
+        .fetch_all(self)
+        .await
+    }
 }
 
 impl CalendarLockSql for sqlx::SqliteConnection {
@@ -100,6 +117,20 @@ impl CalendarLockSql for sqlx::SqliteConnection {
         .bind(next.after.0)
         .bind(next.after.1)
         .bind(next.limit)
+        .fetch_all(self)
+        .await
+    }
+
+    async fn answers(&mut self, person_id: &str, event_ids: &str) -> Result<Vec<Rsvp>> {
+        sqlx::query_as(
+            r"
+            SELECT event_id, person_id, state, place
+            FROM campus_rsvp
+            WHERE person_id = $1 AND event_id IN (SELECT value FROM json_each($2))
+            ",
+        )
+        .bind(person_id)
+        .bind(event_ids)
         .fetch_all(self)
         .await
     }
@@ -229,26 +260,6 @@ portable! {
             )
             .bind(event_id)
             .bind(state)
-            .bind(after)
-            .bind(limit)
-            .fetch_all(self)
-            .await
-        }
-
-        /// Reads what somebody has answered to events that are not over, by event.
-        async fn answers(&mut self, person_id: &str, now: i64, after: &str, limit: i64) -> Result<Vec<Rsvp>> {
-            sqlx::query_as(
-                r#"
-                SELECT rsvp.event_id, rsvp.person_id, rsvp.state, rsvp.place
-                FROM campus_rsvp AS rsvp
-                JOIN campus_event AS event ON event.id = rsvp.event_id
-                WHERE rsvp.person_id = $1 AND rsvp.event_id > $3 AND event.ends_at > $2 AND event.cancelled_at IS NULL
-                ORDER BY rsvp.event_id
-                LIMIT $4
-                "#,
-            )
-            .bind(person_id)
-            .bind(now)
             .bind(after)
             .bind(limit)
             .fetch_all(self)
