@@ -25,3 +25,4 @@ pub mod http;
 pub mod worker;
 
 mod text;
+mod trace;

@@ -7,7 +7,7 @@ use campus::app::App;
 use campus::backend::Backend;
 use campus::caller::Caller;
 use campus::error::Error;
-use campus::http::router;
+use campus::http::{Options, router};
 use campus::readers::Readers;
 use chrono::{TimeDelta, Utc};
 use stoa_audit as audit;
@@ -51,7 +51,7 @@ async fn newest<B: Backend>(app: &App<B>) -> audit::Record {
 
 /// Whether somebody can read it, finds it, and has it on their lists.
 async fn reads<B: Backend>(app: &App<B>, person: &str, news: &Announcement) -> [bool; 4] {
-    let mut browser = Browser::signed_in(router(app.clone(), true), person).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), person).await;
     let mut answers = [false; 4];
     for (answer, path) in answers.iter_mut().zip(["/announcements/", "/api/v1/announcements/"]) {
         let (own, missing) =
@@ -118,7 +118,7 @@ async fn what_is_for_a_group_does_not_exist_outside<F: Fixture>() {
     }
     // Somebody who was told, and has left since.
     let leaver = members.iter().find(|name| **name != *member.as_str()).unwrap();
-    let mut browser = Browser::signed_in(router(app.clone(), true), leaver).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), leaver).await;
     let left = browser.post("/groups/chess/leave", "").await;
     if left.status == StatusCode::SEE_OTHER {
         assert_eq!(reads(&app, leaver, &news).await, [false; 4]);
@@ -202,8 +202,8 @@ async fn the_members_of_a_scope_are_told_once_and_everybody_not_one_by_one<F: Fi
 async fn every_change_leaves_one_record_and_others_may_change_nothing<F: Fixture>() {
     let (fixture, app, staff) = quiet::<F>().await;
     let (_, member) = a_member(&app).await;
-    let mut editors = Browser::signed_in(router(app.clone(), true), staff.user.as_str()).await;
-    let mut members = Browser::signed_in(router(app.clone(), true), member.as_str()).await;
+    let mut editors = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), staff.user.as_str()).await;
+    let mut members = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), member.as_str()).await;
     let at = (Utc::now() + TimeDelta::days(2)).to_rfc3339();
     let body = |title: &str| format!(r#"{{"title":"{title}","body":"b","scope":"batch:2014"}}"#);
     let schedule = format!(r#"{{"publish_at":"{at}"}}"#);
@@ -246,7 +246,7 @@ async fn every_change_leaves_one_record_and_others_may_change_nothing<F: Fixture
 async fn nonsense_about_an_announcement_gets_a_4xx_and_writes_nothing<F: Fixture>() {
     let (fixture, app, staff) = quiet::<F>().await;
     let news = draft(&app, &staff, Readers::Everyone).await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), staff.user.as_str()).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), staff.user.as_str()).await;
     let before = (fixture.counts().await, fixture.count("SELECT count(*) FROM campus_announcement").await);
     let path = format!("/announcements/{}", news.id);
     let schedule = format!("{path}/schedule");

@@ -12,7 +12,7 @@ use campus::directory::Person;
 use campus::directory::sql::DirectorySql as _;
 use campus::error::Error;
 use campus::groups::notify::NotifyGroup;
-use campus::http::router;
+use campus::http::{Options, router};
 use campus::readers::Readers;
 use chrono::{TimeDelta, Utc};
 use stoa_audit as audit;
@@ -154,7 +154,7 @@ async fn whoever_makes_room_makes_it_for_the_first_who_waits<F: Fixture>() {
     assert_eq!(drain(&app).await, 1);
     let told = |name: &str| format!("{name} You have a place: A pangolin evening");
     assert_eq!(fixture.texts(NOTICES).await, [told(&names[1])]);
-    let mut second = Browser::signed_in(router(app.clone(), true), &names[1]).await;
+    let mut second = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), &names[1]).await;
     assert!(second.get("/").await.body.contains("You have a place: A pangolin evening"));
 
     // Leaving the group is leaving its events, in the same transaction; so is being banned from it.
@@ -163,7 +163,7 @@ async fn whoever_makes_room_makes_it_for_the_first_who_waits<F: Fixture>() {
     assert_eq!(fixture.texts(WAITING).await, names[3..]);
     assert!(!second.get("/").await.body.contains("pangolin"), "what they were told is hidden as well");
     let owner = with_role(&app, "owner").await;
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), owner.as_str()).await;
     for banned in [&names[3], &names[2]] {
         let form = format!("person={banned}&version=1&decision=ban&reason=a");
         let answer = owners.post("/groups/chess/members", &form).await;
@@ -198,7 +198,7 @@ async fn a_membership_that_ended_elsewhere_holds_no_place_against_those_who_want
         app.membership.remove(&mut tx, &user(gone), &chess(), &By::user(&user(&names[3]))).await.unwrap();
     }
     app.commit(tx).await.unwrap();
-    let mut browser = Browser::signed_in(router(app.clone(), true), &names[3]).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), &names[3]).await;
     for state in ["going", "waiting"] {
         let page = browser.get(&format!("/events/{}/attendees?state={state}", event.id)).await;
         assert_eq!(page.status, StatusCode::OK);
@@ -261,7 +261,9 @@ async fn what_is_planned_in_a_group_does_not_exist_outside<F: Fixture>() {
     let names = ["gone-00".to_owned(), "banned-00".into()];
     crowd(&app, &names).await;
     let event = event(&app, None).await;
-    let mut owners = Browser::signed_in(router(app.clone(), true), with_role(&app, "owner").await.as_str()).await;
+    let mut owners =
+        Browser::signed_in(router(app.clone(), Options::demo().rates(None)), with_role(&app, "owner").await.as_str())
+            .await;
     assert!(owners.get("/search?q=pangolin").await.body.contains("1 found"));
     let calendar = owners.get(&format!("/events/{}/event.ics", event.id)).await.body;
     assert!(
@@ -271,13 +273,13 @@ async fn what_is_planned_in_a_group_does_not_exist_outside<F: Fixture>() {
     for name in &names {
         go(&app, name, &event, Answer::Going).await;
     }
-    let mut gone = Browser::signed_in(router(app.clone(), true), &names[0]).await;
+    let mut gone = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), &names[0]).await;
     gone.post("/groups/chess/leave", "").await;
     owners.post("/groups/chess/members", "person=banned-00&version=1&decision=ban&reason=a").await;
     let stranger = fixture_stranger(&app).await;
 
     for person in [&stranger, &names[0], &names[1]] {
-        let mut browser = Browser::signed_in(router(app.clone(), true), person).await;
+        let mut browser = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), person).await;
         let before = (fixture.count(RECORDS).await, fixture.texts(GOING).await);
         let missing = look(&mut browser, "0198c0de-0000-7000-8000-000000000000").await;
         for ((what, hidden), (_, missing)) in look(&mut browser, &event.id).await.iter().zip(&missing) {
@@ -295,7 +297,7 @@ async fn what_is_planned_in_a_group_does_not_exist_outside<F: Fixture>() {
     }
     // A member comes and sees, and plans nothing.
     let member = with_role(&app, "member").await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), member.as_str()).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), member.as_str()).await;
     let answers = look(&mut browser, &event.id).await;
     for (what, answer) in &answers {
         let is_planning = ["/edit", "post ", "post /cancel", "api post ", "api post /cancel"].contains(&&**what);
@@ -313,8 +315,8 @@ async fn every_change_leaves_one_record_and_what_changes_nothing_leaves_none<F: 
     let (fixture, app) = F::demo().await;
     crowd(&app, &named("guest", 0..1)).await;
     let owner = with_role(&app, "owner").await;
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
-    let mut guests = Browser::signed_in(router(app.clone(), true), "guest-00").await;
+    let mut owners = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), owner.as_str()).await;
+    let mut guests = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), "guest-00").await;
     let new = r#"{"scope":"group:chess","title":"A pangolin evening","body":"b","place":"c","starts_at":"2030-01-01T10:00:00+01:00","ends_at":"2030-01-01T11:00:00Z","time_zone":"Europe/Lisbon","capacity":3}"#;
     let records = fixture.count(RECORDS).await;
     let created = post_json(&mut owners, "/api/v1/events", new).await;
@@ -360,7 +362,7 @@ async fn what_is_called_off_stays_readable_and_tells_those_who_answered<F: Fixtu
         go(&app, name, &event, Answer::Going).await;
     }
     let owner = with_role(&app, "owner").await;
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), owner.as_str()).await;
     let path = format!("/events/{}", event.id);
     assert!(owners.get("/events").await.body.contains("A pangolin evening"));
     assert_eq!(owners.post(&format!("{path}/cancel"), "").await.location, path);
@@ -409,7 +411,7 @@ async fn what_is_upcoming_is_read_page_by_page<F: Fixture>() {
     ));
     expected.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
     for (person, is_inside) in [(&owner, true), (&staff, false)] {
-        let mut browser = Browser::signed_in(router(app.clone(), true), person.as_str()).await;
+        let mut browser = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), person.as_str()).await;
         let (mut found, mut next, mut pages) = (Vec::new(), String::new(), 0);
         loop {
             let page = browser.get(&format!("/api/v1/events?limit=7{next}")).await;
@@ -437,7 +439,7 @@ async fn nonsense_about_an_event_gets_a_4xx_and_writes_nothing<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let event = event(&app, Some(3)).await;
     let owner = with_role(&app, "owner").await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo().rates(None)), owner.as_str()).await;
     let before = (fixture.counts().await, fixture.count("SELECT count(*) FROM campus_event").await);
     let good = "scope=group:chess&title=a&body=b&place=c&starts_at=2030-01-01T10:00&ends_at=2030-01-01T11:00&time_zone=UTC&capacity=3";
     for (from, to) in [

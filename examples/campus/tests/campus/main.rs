@@ -6,6 +6,7 @@ mod announcements;
 mod atomicity;
 mod calendar;
 mod facts;
+mod http;
 mod import;
 mod members;
 mod migrations;
