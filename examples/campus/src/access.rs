@@ -17,6 +17,10 @@ capabilities::capabilities! {
         ReadMembers = "group.member.read",
         /// See who was a member or is banned, and change the memberships of those below.
         ManageMembers = "group.member.manage",
+        /// See its events, and answer whether one comes.
+        AttendEvents = "group.event.attend",
+        /// Plan an event, change it, call it off.
+        CreateEvent = "group.event.create",
     }
 }
 
@@ -27,6 +31,10 @@ capabilities::capabilities! {
         ReadJobs = "platform.jobs.read",
         /// See the audit records.
         ReadAudit = "platform.audit.read",
+        /// Plan an event for everybody, change it, call it off.
+        CreateCampusEvent = "platform.event.create",
+        /// Write announcements, publish and withdraw them.
+        ManageAnnouncements = "platform.announcement.manage",
     }
 }
 
@@ -37,15 +45,21 @@ pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
             GroupCapability::ReadPosts,
             GroupCapability::CreatePost,
             GroupCapability::ReadMembers,
+            GroupCapability::AttendEvents,
         ]),
-        Rule::new("admin").inherits("member").grants([GroupCapability::ManageMembers]),
+        Rule::new("admin").inherits("member").grants([GroupCapability::ManageMembers, GroupCapability::CreateEvent]),
         Rule::new("owner").inherits("admin"),
     ])
 }
 
 /// Roles on the platform.
 pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapability>> {
-    Matrix::new([Rule::new("staff").grants([PlatformCapability::ReadJobs, PlatformCapability::ReadAudit])])
+    Matrix::new([Rule::new("staff").grants([
+        PlatformCapability::ReadJobs,
+        PlatformCapability::ReadAudit,
+        PlatformCapability::CreateCampusEvent,
+        PlatformCapability::ManageAnnouncements,
+    ])])
 }
 
 /// The scope of the campus as a whole.

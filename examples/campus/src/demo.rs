@@ -1,5 +1,7 @@
 //! The demo campus: small, and the same every time.
 
+mod calendar;
+
 use chrono::{TimeDelta, Utc};
 use stoa_capabilities::{Scoped, scoped};
 use stoa_membership::{By, Grant, Reason, Role, Scope, UserId};
@@ -188,6 +190,7 @@ pub async fn make<B: Backend>(app: &App<B>) -> Result<()> {
     for (index, group) in GROUPS.iter().enumerate() {
         add_group(app, &mut tx, group, index, &people).await?;
     }
+    calendar::make(app, &mut tx, &UserId::new(&*people[0].id)?).await?;
     app.commit(tx.into_inner()).await
 }
 

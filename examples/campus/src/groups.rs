@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use crate::app::{App, EVERYONE};
 use crate::backend::Backend;
+use crate::calendar::rsvp;
 use crate::caller::Caller;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
@@ -89,9 +90,12 @@ pub async fn leave<B: Backend>(app: &App<B>, caller: &Caller, scope: &Scope) -> 
     let group = tx.group(scope.id().as_str()).await?.ok_or(Error::NotFound)?;
     let change = app.membership.leave(&mut tx, &caller.user, scope, &By::user(&caller.user)).await?;
     if !change.is_unchanged() {
+        rsvp::forfeit(app, &mut tx, &caller.user, scope).await?;
         app.audit.record(&mut tx, &caller.record(LEFT, group.entity()?)?).await?;
     }
-    app.commit(tx).await
+    app.commit(tx).await?;
+    app.jobs.wake();
+    Ok(())
 }
 
 /// A place to post in.

@@ -34,7 +34,7 @@ pub(crate) use self::routes::Routes;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::{admin, groups, home, import, search};
+use crate::{admin, announcements, calendar, groups, home, import, search};
 
 /// A form, or what is wrong with it.
 pub(crate) type FormResult<T> = std::result::Result<Form<T>, FormRejection>;
@@ -161,6 +161,10 @@ fn all<B: Backend>() -> Routes<B> {
         home::routes,
         groups::pages::routes,
         groups::api::routes,
+        calendar::pages::routes,
+        calendar::api::routes,
+        announcements::pages::routes,
+        announcements::api::routes,
         search::pages::routes,
         import::pages::routes,
         admin::pages::routes,

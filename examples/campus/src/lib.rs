@@ -4,6 +4,8 @@ pub mod app;
 pub mod caller;
 pub mod groups;
 
+pub mod announcements;
+pub mod calendar;
 pub mod directory;
 pub mod home;
 pub mod import;
@@ -13,6 +15,8 @@ pub mod access;
 pub mod admin;
 pub mod backend;
 pub mod error;
+pub mod notices;
+pub mod readers;
 pub mod sql;
 pub mod surface;
 

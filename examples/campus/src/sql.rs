@@ -6,9 +6,12 @@
 
 use sqlx::Result;
 
+use crate::announcements::sql::{AnnouncementLockSql, AnnouncementSql};
+use crate::calendar::sql::{CalendarLockSql, CalendarSql};
 use crate::directory::sql::DirectorySql;
 use crate::groups::sql::GroupSql;
 use crate::import::sql::ImportSql;
+use crate::notices::NoticeSql;
 
 /// Emits a trait, and one implementation of it for each database from the same bodies.
 macro_rules! portable {
@@ -34,9 +37,31 @@ macro_rules! portable {
 pub(crate) use portable;
 
 /// The queries of all surfaces.
-pub trait Sql: MetaSql + DirectorySql + GroupSql + ImportSql {}
+pub trait Sql:
+    MetaSql
+    + AnnouncementLockSql
+    + AnnouncementSql
+    + CalendarLockSql
+    + CalendarSql
+    + DirectorySql
+    + GroupSql
+    + ImportSql
+    + NoticeSql
+{
+}
 
-impl<C: MetaSql + DirectorySql + GroupSql + ImportSql> Sql for C {}
+impl<C> Sql for C where
+    C: MetaSql
+        + AnnouncementLockSql
+        + AnnouncementSql
+        + CalendarLockSql
+        + CalendarSql
+        + DirectorySql
+        + GroupSql
+        + ImportSql
+        + NoticeSql
+{
+}
 
 portable! {
     /// Facts about this database.

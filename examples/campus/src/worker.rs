@@ -1,7 +1,9 @@
 //! The in-process worker.
 
+use crate::announcements::publish::{PublishAnnouncement, TellReaders};
 use crate::app::App;
 use crate::backend::Backend;
+use crate::calendar::notify::{TellCancelled, TellMovedUp};
 use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
 
@@ -13,6 +15,10 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
     stoa_jobs_runner::Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
         .queue("notifications", 4)
         .handle::<NotifyGroup>()
+        .handle::<TellMovedUp>()
+        .handle::<TellCancelled>()
+        .handle::<PublishAnnouncement>()
+        .handle::<TellReaders>()
         .run_until(stop)
         .await?;
     Ok(())

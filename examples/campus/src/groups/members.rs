@@ -9,6 +9,7 @@ use stoa_membership::{self as membership, By, Change, Grant, Member, Reason, Rol
 use crate::access::ManageMembers;
 use crate::app::App;
 use crate::backend::Backend;
+use crate::calendar::rsvp;
 use crate::caller::Caller;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
@@ -128,9 +129,14 @@ async fn attempt<B: Backend>(
         }
     };
     if !change.is_unchanged() {
+        if !change.after().is_active() {
+            rsvp::forfeit(app, &mut tx, person, group).await?;
+        }
         app.audit.record(&mut tx, &record(decision.action(), actor, &change)?).await?;
     }
-    app.commit(tx.into_inner()).await
+    app.commit(tx.into_inner()).await?;
+    app.jobs.wake();
+    Ok(())
 }
 
 fn record(action: Action, actor: &Caller, change: &Change) -> Result<Record> {

@@ -93,7 +93,7 @@ pub(super) async fn group<B: Backend>(
                     button.quiet { "Leave" }
                 }
             }
-            p.lead { (group.description) " " a href={ "/groups/" (group.id) "/members" } { (count) " members" } "." }
+            p.lead { (group.description) " " a href={ "/groups/" (group.id) "/members" } { (count) " members" } ", " a href={ "/events?scope=group:" (group.id) } { "events" } "." }
             form.write.card method="post" action={ "/groups/" (group.id) "/posts" } {
                 label { "Title" input name="title" required maxlength="200"; }
                 label { "Post" textarea name="body" required rows="4" maxlength="20000" {} }

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, OpenApi as _, ToSchema};
 pub(crate) use super::answer::ProblemBody;
 use super::docs;
 use crate::error::Error;
-use crate::groups;
+use crate::{announcements, calendar, groups};
 
 /// An [`Error`] of a JSON route: `application/problem+json`, as RFC 9457 describes it.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ struct Base;
 
 /// Describes every JSON route.
 pub(crate) fn document() -> OpenApi {
-    let surfaces = [groups::api::Api::openapi()];
+    let surfaces = [groups::api::Api::openapi(), calendar::api::Api::openapi(), announcements::api::Api::openapi()];
     docs::complete(surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);
         document

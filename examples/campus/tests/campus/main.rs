@@ -2,7 +2,9 @@
 
 mod fixture;
 
+mod announcements;
 mod atomicity;
+mod calendar;
 mod facts;
 mod http;
 mod import;
