@@ -17,6 +17,12 @@ capabilities::capabilities! {
         ReadMembers = "group.member.read",
         /// See who was a member or is banned, and change the memberships of those below.
         ManageMembers = "group.member.manage",
+        /// Change what it says about itself.
+        EditGroup = "group.edit",
+        /// Delete what others wrote into it.
+        ModeratePosts = "group.post.moderate",
+        /// Put an opening on its jobs board.
+        CreateOpening = "group.opening.create",
     }
 }
 
@@ -27,6 +33,8 @@ capabilities::capabilities! {
         ReadJobs = "platform.jobs.read",
         /// See the audit records.
         ReadAudit = "platform.audit.read",
+        /// Take an opening off the jobs board, whoever wrote it.
+        CloseOpening = "platform.opening.close",
     }
 }
 
@@ -37,15 +45,24 @@ pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
             GroupCapability::ReadPosts,
             GroupCapability::CreatePost,
             GroupCapability::ReadMembers,
+            GroupCapability::CreateOpening,
         ]),
-        Rule::new("admin").inherits("member").grants([GroupCapability::ManageMembers]),
+        Rule::new("admin").inherits("member").grants([
+            GroupCapability::ManageMembers,
+            GroupCapability::EditGroup,
+            GroupCapability::ModeratePosts,
+        ]),
         Rule::new("owner").inherits("admin"),
     ])
 }
 
 /// Roles on the platform.
 pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapability>> {
-    Matrix::new([Rule::new("staff").grants([PlatformCapability::ReadJobs, PlatformCapability::ReadAudit])])
+    Matrix::new([Rule::new("staff").grants([
+        PlatformCapability::ReadJobs,
+        PlatformCapability::ReadAudit,
+        PlatformCapability::CloseOpening,
+    ])])
 }
 
 /// The scope of the campus as a whole.

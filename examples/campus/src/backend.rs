@@ -136,12 +136,24 @@ impl Backend for Postgres {
 }
 
 /// The host's own schema on SQLite, oldest change first, in the tracking table that sqlx gives every host.
-pub static SQLITE_MIGRATOR: LazyLock<Migrator> =
-    LazyLock::new(|| migrator(&[(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]));
+pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    migrator(&[
+        (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+        (2, "directory", include_str!("../migrations/sqlite/0002_directory.sql")),
+        (3, "openings", include_str!("../migrations/sqlite/0003_openings.sql")),
+        (4, "groups", include_str!("../migrations/sqlite/0004_groups.sql")),
+    ])
+});
 
 /// The host's own schema on PostgreSQL.
-pub static POSTGRES_MIGRATOR: LazyLock<Migrator> =
-    LazyLock::new(|| migrator(&[(1, "initial", include_str!("../migrations/postgres/0001_initial.sql"))]));
+pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    migrator(&[
+        (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
+        (2, "directory", include_str!("../migrations/postgres/0002_directory.sql")),
+        (3, "openings", include_str!("../migrations/postgres/0003_openings.sql")),
+        (4, "groups", include_str!("../migrations/postgres/0004_groups.sql")),
+    ])
+});
 
 /// Each change by the number and the name of its file.
 fn migrator(changes: &[(i64, &'static str, &'static str)]) -> Migrator {

@@ -13,7 +13,7 @@ use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::Result;
 use crate::groups::posts::{self, Draft};
-use crate::groups::{self, Group};
+use crate::groups::{self, Group, GroupKind};
 use crate::sql::MetaSql as _;
 
 const GIVEN: [&str; 16] = [
@@ -238,7 +238,13 @@ async fn add_group<B: Backend>(
 ) -> Result<()> {
     let is_member = |person: &&Person| (person.id.len() + index).is_multiple_of(3);
     let members: Vec<&Person> = people.iter().skip(1).filter(is_member).collect();
-    let group = Group { id: demo.id.into(), name: demo.name.into(), description: demo.description.into() };
+    let group = Group {
+        id: demo.id.into(),
+        kind: GroupKind::Interest,
+        name: demo.name.into(),
+        description: demo.description.into(),
+        place: String::new(),
+    };
     groups::create(app, tx, &group, &Caller::new(UserId::new(&*members[0].id)?)).await?;
     let scope = Scope::group(demo.id)?;
     for member in &members[1..] {

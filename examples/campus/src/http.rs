@@ -75,6 +75,7 @@ fn all<B: Backend>() -> Routes<B> {
         home::routes,
         groups::pages::routes,
         groups::api::routes,
+        groups::member_api::routes,
         search::pages::routes,
         import::pages::routes,
         admin::pages::routes,

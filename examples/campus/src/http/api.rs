@@ -142,7 +142,7 @@ struct Base;
 
 /// Describes every JSON route.
 pub(crate) fn document() -> OpenApi {
-    let surfaces = [groups::api::Api::openapi()];
+    let surfaces = [groups::api::Api::openapi(), groups::member_api::Api::openapi()];
     surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);
         document
