@@ -20,7 +20,7 @@ pub(crate) use self::routes::Routes;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Error;
-use crate::{admin, groups, home, import, search};
+use crate::{admin, directory, feed, groups, home, import, search};
 
 /// A form, or what is wrong with it.
 pub(crate) type FormResult<T> = std::result::Result<Form<T>, FormRejection>;
@@ -76,6 +76,10 @@ fn all<B: Backend>() -> Routes<B> {
         groups::pages::routes,
         groups::api::routes,
         groups::member_api::routes,
+        directory::pages::routes,
+        directory::api::routes,
+        feed::pages::routes,
+        feed::api::routes,
         search::pages::routes,
         import::pages::routes,
         admin::pages::routes,

@@ -5,6 +5,7 @@ pub mod caller;
 pub mod groups;
 
 pub mod directory;
+pub mod feed;
 pub mod home;
 pub mod import;
 pub mod search;

@@ -7,6 +7,7 @@
 use sqlx::Result;
 
 use crate::directory::sql::DirectorySql;
+use crate::feed::sql::FeedSql;
 use crate::groups::sql::GroupSql;
 use crate::import::sql::ImportSql;
 
@@ -34,9 +35,9 @@ macro_rules! portable {
 pub(crate) use portable;
 
 /// The queries of all surfaces.
-pub trait Sql: MetaSql + DirectorySql + GroupSql + ImportSql {}
+pub trait Sql: MetaSql + DirectorySql + FeedSql + GroupSql + ImportSql {}
 
-impl<C: MetaSql + DirectorySql + GroupSql + ImportSql> Sql for C {}
+impl<C: MetaSql + DirectorySql + FeedSql + GroupSql + ImportSql> Sql for C {}
 
 portable! {
     /// Facts about this database.

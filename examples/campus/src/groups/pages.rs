@@ -15,6 +15,7 @@ use super::sql::GroupSql as _;
 use super::{Description, Group, GroupKind, NewGroup};
 use crate::access::GroupCapability;
 use crate::backend::Backend;
+use crate::directory::profile;
 use crate::error::{Error, Result};
 use crate::groups;
 use crate::http::layout::{date, group_card, page, post_card};
@@ -327,7 +328,7 @@ pub(super) async fn post_page<B: Backend>(
             p.soft { a href={ "/groups/" (group.id) } { (group.name) } }
             h1 { (post.title) }
             p.soft {
-                a href={ "/directory/" (post.author_id) } { (names[&post.author_id]) } " · " (date(post.created_at))
+                a href=(profile::path(&post.author_id)) { (names[&post.author_id]) } " · " (date(post.created_at))
                 @if let Some(edited_at) = post.edited_at { " · edited " (date(edited_at)) }
             }
             div.card { p.body { (post.body) } }
