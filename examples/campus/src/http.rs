@@ -20,7 +20,7 @@ pub(crate) use self::routes::Routes;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Error;
-use crate::{admin, directory, feed, groups, home, import, search};
+use crate::{admin, directory, feed, groups, home, import, openings, search};
 
 /// A form, or what is wrong with it.
 pub(crate) type FormResult<T> = std::result::Result<Form<T>, FormRejection>;
@@ -80,6 +80,8 @@ fn all<B: Backend>() -> Routes<B> {
         directory::api::routes,
         feed::pages::routes,
         feed::api::routes,
+        openings::pages::routes,
+        openings::api::routes,
         search::pages::routes,
         import::pages::routes,
         admin::pages::routes,

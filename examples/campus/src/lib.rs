@@ -8,6 +8,7 @@ pub mod directory;
 pub mod feed;
 pub mod home;
 pub mod import;
+pub mod openings;
 pub mod search;
 
 pub mod access;

@@ -10,6 +10,7 @@ use crate::directory::sql::DirectorySql;
 use crate::feed::sql::FeedSql;
 use crate::groups::sql::GroupSql;
 use crate::import::sql::ImportSql;
+use crate::openings::sql::{BoardSql, OpeningSql};
 
 /// Emits a trait, and one implementation of it for each database from the same bodies.
 macro_rules! portable {
@@ -35,9 +36,9 @@ macro_rules! portable {
 pub(crate) use portable;
 
 /// The queries of all surfaces.
-pub trait Sql: MetaSql + DirectorySql + FeedSql + GroupSql + ImportSql {}
+pub trait Sql: MetaSql + DirectorySql + FeedSql + GroupSql + ImportSql + BoardSql + OpeningSql {}
 
-impl<C: MetaSql + DirectorySql + FeedSql + GroupSql + ImportSql> Sql for C {}
+impl<C: MetaSql + DirectorySql + FeedSql + GroupSql + ImportSql + BoardSql + OpeningSql> Sql for C {}
 
 portable! {
     /// Facts about this database.

@@ -2,7 +2,7 @@
 
 use stoa_audit::Action;
 
-use crate::{directory, feed, groups};
+use crate::{directory, feed, groups, openings};
 
 /// A surface: one module of its own tables, statements, service functions, JSON routes and pages.
 #[derive(Clone, Copy, Debug)]
@@ -26,4 +26,4 @@ pub struct Surface {
 }
 
 /// Every surface of campus.
-pub const SURFACES: &[Surface] = &[directory::SURFACE, feed::SURFACE, groups::SURFACE];
+pub const SURFACES: &[Surface] = &[directory::SURFACE, feed::SURFACE, groups::SURFACE, openings::SURFACE];

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
+use crate::openings::expire::{self, CloseExpired};
 
 /// Runs jobs until `stop` is ready, then lets the running ones finish.
 ///
@@ -12,7 +13,10 @@ use crate::groups::notify::NotifyGroup;
 pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send) -> Result<()> {
     stoa_jobs_runner::Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
         .queue("notifications", 4)
+        .queue("openings", 1)
         .handle::<NotifyGroup>()
+        .handle::<CloseExpired>()
+        .cron(expire::timetable()?)
         .run_until(stop)
         .await?;
     Ok(())

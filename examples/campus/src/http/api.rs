@@ -11,7 +11,7 @@ use utoipa::openapi::OpenApi;
 use utoipa::{IntoParams, OpenApi as _, ToSchema};
 
 use crate::error::Error;
-use crate::{directory, feed, groups};
+use crate::{directory, feed, groups, openings};
 
 /// An error as RFC 9457 describes it, `application/problem+json`.
 #[derive(Debug)]
@@ -147,6 +147,7 @@ pub(crate) fn document() -> OpenApi {
         groups::member_api::Api::openapi(),
         directory::api::Api::openapi(),
         feed::api::Api::openapi(),
+        openings::api::Api::openapi(),
     ];
     surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);
