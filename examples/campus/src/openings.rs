@@ -179,10 +179,10 @@ pub async fn close<B: Backend>(app: &App<B>, caller: &Caller, id: &str) -> Resul
     };
     if !may_see || known.author_id != caller.user.as_str() {
         let may = app.platform_capabilities.authorize(&mut tx, CloseOpening, &caller.user, &access::platform()?).await;
-        may.map_err(|error| match Error::from(error) {
+        drop(may.map_err(|error| match Error::from(error) {
             Error::NotFound if may_see => Error::Forbidden,
             other => other,
-        })?;
+        })?);
     }
     let Some(closed) = tx.close_opening(&known.id, Utc::now().timestamp_micros()).await? else { return Ok(known) };
     app.search.remove(&mut tx, &stoa_search::Surface::JOBS, &closed.id.as_str().try_into()?).await?;

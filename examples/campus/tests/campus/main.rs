@@ -3,10 +3,14 @@
 mod fixture;
 
 mod atomicity;
+mod directory;
 mod facts;
+mod feed;
+mod groups;
 mod import;
 mod members;
 mod migrations;
 mod notifications;
+mod openings;
 mod pages;
 mod readme;
