@@ -104,7 +104,7 @@ pub async fn edit<B: Backend>(app: &App<B>, caller: &Caller, scope: &Scope, desc
         return Err(refused(app, &mut tx, caller, scope, error).await);
     }
     let before = tx.lock_group(scope.id().as_str()).await?.ok_or(Error::NotFound)?;
-    let Description { name, description, place } = description;
+    let Description { name, about: description, place } = description;
     let group = Group { name, description, place, ..before.clone() };
     if group == before {
         return Ok(before);
@@ -307,7 +307,7 @@ pub struct NewGroup {
 #[derive(Clone, Debug)]
 pub struct Description {
     name: String,
-    description: String,
+    about: String,
     place: String,
 }
 
@@ -319,7 +319,7 @@ impl Description {
     pub fn new(name: &str, description: &str, place: &str) -> Result<Self> {
         Ok(Self {
             name: line("the name", name, 100)?,
-            description: text("the description", description, 2000)?,
+            about: text("the description", description, 2000)?,
             place: line_if_any("the place", place, 100)?,
         })
     }
@@ -329,7 +329,7 @@ impl TryFrom<&NewGroup> for Group {
     type Error = Error;
 
     fn try_from(new: &NewGroup) -> Result<Self> {
-        let Description { name, description, place } = Description::new(&new.name, &new.description, &new.place)?;
+        let Description { name, about: description, place } = Description::new(&new.name, &new.description, &new.place)?;
         let kind = if new.kind.is_empty() { GroupKind::default() } else { new.kind.as_str().try_into()? };
         let id = if new.id.is_empty() { id_of(&name) } else { chosen(&new.id)? };
         Ok(Self { id, kind, name, description, place })
