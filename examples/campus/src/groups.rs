@@ -329,7 +329,8 @@ impl TryFrom<&NewGroup> for Group {
     type Error = Error;
 
     fn try_from(new: &NewGroup) -> Result<Self> {
-        let Description { name, about: description, place } = Description::new(&new.name, &new.description, &new.place)?;
+        let Description { name, about: description, place } =
+            Description::new(&new.name, &new.description, &new.place)?;
         let kind = if new.kind.is_empty() { GroupKind::default() } else { new.kind.as_str().try_into()? };
         let id = if new.id.is_empty() { id_of(&name) } else { chosen(&new.id)? };
         Ok(Self { id, kind, name, description, place })

@@ -23,3 +23,4 @@ pub mod http;
 pub mod worker;
 
 mod text;
+mod trace;

@@ -6,7 +6,7 @@ use campus::backend::Backend;
 use campus::directory::profile::Profile;
 use campus::directory::sql::DirectorySql as _;
 use campus::directory::{self, Person};
-use campus::http::router;
+use campus::http::{Options, router};
 use serde_json::{Value, json};
 use stoa_membership::{By, Scope, UserId};
 
@@ -30,7 +30,7 @@ async fn person<B: Backend>(app: &App<B>, id: &str, batch: i64, groups: &[&str])
 }
 
 async fn browser<B: Backend>(app: &App<B>, user: &str) -> Browser {
-    Browser::signed_in(router(app.clone(), true), user).await
+    Browser::signed_in(router(app.clone(), Options::demo()), user).await
 }
 
 /// A profile whose fields are of one audience each.

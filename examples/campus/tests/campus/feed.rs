@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use campus::app::App;
 use campus::backend::Backend;
 use campus::feed;
-use campus::http::router;
+use campus::http::{Options, router};
 use stoa_membership::{By, Scope, UserId};
 
 use crate::fixture::{Fixture, OnPostgres, OnSqlite};
@@ -33,7 +33,7 @@ async fn join<B: Backend>(app: &App<B>, user: &UserId, group: &str) {
 async fn it_is_all_of_ones_groups_newest_first<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let user = UserId::new(fixture_stranger(&app).await).unwrap();
-    let mut browser = Browser::signed_in(router(app.clone(), true), user.as_str()).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), user.as_str()).await;
     assert_eq!(walked(&mut browser).await, Vec::<String>::new());
     assert!(browser.get("/feed").await.body.contains("Join a group"));
     for group in ["chess", "rowing", "cooking"] {
@@ -60,12 +60,12 @@ async fn nothing_of_a_group_that_one_is_out_of<F: Fixture>() {
     let members = with_role(&app, "member").await;
     let stranger = UserId::new(fixture_stranger(&app).await).unwrap();
     for user in [&members[0], &members[1]] {
-        let mut browser = Browser::signed_in(router(app.clone(), true), user.as_str()).await;
+        let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), user.as_str()).await;
         assert!(browser.get("/feed").await.body.contains("href=\"/groups/chess\""), "{user}");
     }
     shut_out(&app, &members[0], &members[1]).await;
     for user in [&members[0], &members[1], &stranger] {
-        let mut browser = Browser::signed_in(router(app.clone(), true), user.as_str()).await;
+        let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), user.as_str()).await;
         for path in ["/feed", "/api/v1/feed?limit=100"] {
             let answer = browser.get(path).await;
             assert_eq!(answer.status, StatusCode::OK);

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use campus::app::App;
 use campus::backend::Backend;
-use campus::http::router;
+use campus::http::{Options, router};
 use serde_json::{Value, json};
 use stoa_audit as audit;
 use stoa_membership::{By, Filter, Grant, PageRequest, Role, Scope, UserId};
@@ -62,7 +62,7 @@ async fn outsiders<B: Backend>(app: &App<B>) -> Vec<UserId> {
 async fn anybody_starts_a_group_and_owns_it<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let founder = fixture_stranger(&app).await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), &founder).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), &founder).await;
     let before = fixture.count(RECORDS).await;
     assert!(browser.get("/groups/new").await.body.contains("Start the group"));
     let made = browser.post("/groups", "kind=interest&name=Kite+%26+Wind&description=Wobbly+quokkas&place=&id=").await;
@@ -98,7 +98,7 @@ async fn anybody_starts_a_group_and_owns_it<F: Fixture>() {
 
     // A chapter is joined, written in and read as any group.
     let other = with_role(&app, "member").await.remove(0);
-    let mut others = Browser::signed_in(router(app.clone(), true), other.as_str()).await;
+    let mut others = Browser::signed_in(router(app.clone(), Options::demo()), other.as_str()).await;
     assert_eq!(others.get("/groups/lisbon/members").await.status, StatusCode::NOT_FOUND);
     assert_eq!(others.post("/groups/lisbon/join", "").await.status, StatusCode::SEE_OTHER);
     let posted = browser.post("/groups/lisbon/posts", "title=A+wobbegong&body=In+the+river").await;
@@ -112,7 +112,7 @@ async fn anybody_starts_a_group_and_owns_it<F: Fixture>() {
 
 async fn what_is_no_group_is_not_made<F: Fixture>() {
     let (fixture, app) = F::demo().await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), &fixture_stranger(&app).await).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), &fixture_stranger(&app).await).await;
     let before = (fixture.counts().await, fixture.count("SELECT count(*) FROM campus_group").await);
     for form in [
         "",
@@ -147,7 +147,7 @@ async fn what_is_no_group_is_not_made<F: Fixture>() {
 
 async fn groups_are_walked_by_name<F: Fixture>() {
     let (_fixture, app) = F::demo().await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), &fixture_stranger(&app).await).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), &fixture_stranger(&app).await).await;
     for number in 0..30 {
         let kind = if number % 3 == 0 { "chapter" } else { "interest" };
         let form = format!("kind={kind}&name=Crowd+{:02}&description=a&place=Oslo&id=crowd-{number}", number / 2);
@@ -179,18 +179,18 @@ async fn those_who_run_a_group_describe_it<F: Fixture>() {
     let member = with_role(&app, "member").await.remove(0);
     let form = "name=Chess+Society&description=Now+with+a+quokka&place=";
     let before = fixture.count(RECORDS).await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), member.as_str()).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), member.as_str()).await;
     assert_eq!(browser.post("/groups/chess/edit", form).await.status, StatusCode::FORBIDDEN);
     assert_eq!(browser.get("/groups/chess/edit").await.status, StatusCode::NOT_FOUND);
     for user in &outside {
-        let mut browser = Browser::signed_in(router(app.clone(), true), user.as_str()).await;
+        let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), user.as_str()).await;
         let (refused, missing) =
             (browser.post("/groups/chess/edit", form).await, browser.post("/groups/none/edit", form).await);
         assert_eq!((refused.status, refused.body), (StatusCode::NOT_FOUND, missing.body), "{user}");
         assert_eq!(browser.get("/groups/chess/edit").await.body, browser.get("/groups/none/edit").await.body);
     }
     assert_eq!(fixture.count(RECORDS).await, before);
-    let mut browser = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), owner.as_str()).await;
     assert!(browser.get("/groups/chess/edit").await.body.contains("Save"));
     for _ in 0..2 {
         assert_eq!(browser.post("/groups/chess/edit", form).await.status, StatusCode::SEE_OTHER);
@@ -214,14 +214,14 @@ async fn a_post_is_changed_by_its_author_alone<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let outside = outsiders(&app).await;
     let (author, owner) = (with_role(&app, "member").await.remove(0), with_role(&app, "owner").await.remove(0));
-    let mut authors = Browser::signed_in(router(app.clone(), true), author.as_str()).await;
+    let mut authors = Browser::signed_in(router(app.clone(), Options::demo()), author.as_str()).await;
     let id = posted(&mut authors).await;
     let (path, before) = (format!("/posts/{id}/edit"), fixture.count(RECORDS).await);
     let form = "title=Secret+wobbegong&body=Only+for+us";
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), Options::demo()), owner.as_str()).await;
     assert_eq!(owners.post(&path, form).await.status, StatusCode::FORBIDDEN, "it is not theirs");
     for user in &outside {
-        let mut browser = Browser::signed_in(router(app.clone(), true), user.as_str()).await;
+        let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), user.as_str()).await;
         let missing = browser.post("/posts/00000000-0000-7000-8000-000000000000/edit", form).await;
         let refused = browser.post(&path, form).await;
         assert_eq!((refused.status, &refused.body), (StatusCode::NOT_FOUND, &missing.body), "{user}");
@@ -258,11 +258,11 @@ async fn a_post_is_deleted_by_its_author_or_a_moderator<F: Fixture>() {
     let members = with_role(&app, "member").await;
     let (author, other) = (&members[0], &members[1]);
     let admin = with_role(&app, "admin").await.remove(0);
-    let mut authors = Browser::signed_in(router(app.clone(), true), author.as_str()).await;
-    let mut others = Browser::signed_in(router(app.clone(), true), other.as_str()).await;
-    let mut admins = Browser::signed_in(router(app.clone(), true), admin.as_str()).await;
+    let mut authors = Browser::signed_in(router(app.clone(), Options::demo()), author.as_str()).await;
+    let mut others = Browser::signed_in(router(app.clone(), Options::demo()), other.as_str()).await;
+    let mut admins = Browser::signed_in(router(app.clone(), Options::demo()), admin.as_str()).await;
     for (deletes, user) in [(&mut authors, author), (&mut admins, &admin)] {
-        let mut writers = Browser::signed_in(router(app.clone(), true), author.as_str()).await;
+        let mut writers = Browser::signed_in(router(app.clone(), Options::demo()), author.as_str()).await;
         let id = posted(&mut writers).await;
         let (path, before) = (format!("/api/v1/posts/{id}/delete"), fixture.count(RECORDS).await);
         assert_eq!(post_json(&mut others, &path, &json!({})).await.status, StatusCode::FORBIDDEN);
@@ -290,7 +290,7 @@ async fn members_are_decided_about_by_json<F: Fixture>() {
     let (decision, history) = (format!("{list}/{eve}"), format!("{list}/{eve}/history"));
     let ban = |version: &Value| json!({"decision": "ban", "version": version, "reason": "spam"});
     for user in outside.iter().chain([&eve]) {
-        let mut browser = Browser::signed_in(router(app.clone(), true), user.as_str()).await;
+        let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), user.as_str()).await;
         let missing = browser.get("/api/v1/groups/none/members").await;
         if *user != eve {
             let hidden = browser.get(list).await;
@@ -299,7 +299,7 @@ async fn members_are_decided_about_by_json<F: Fixture>() {
         assert_eq!(browser.get(&history).await.body, missing.body, "{user}");
         assert_eq!(post_json(&mut browser, &decision, &ban(&json!(1))).await.body, missing.body, "{user}");
     }
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), Options::demo()), owner.as_str()).await;
     let page = parsed(&owners.get(&format!("{list}?limit=100")).await);
     let found = page["items"].as_array().unwrap().iter().find(|item| item["person"] == eve.as_str()).unwrap().clone();
     assert_eq!((&found["state"], &found["role"]), (&json!("active"), &json!("member")));
@@ -316,7 +316,8 @@ async fn members_are_decided_about_by_json<F: Fixture>() {
     let banned = parsed(&owners.get(&format!("{list}?state=banned")).await);
     assert!(banned["items"].as_array().unwrap().iter().any(|item| item["person"] == eve.as_str()));
     // A member sees the active ones whatever the address says.
-    let mut members = Browser::signed_in(router(app.clone(), true), with_role(&app, "member").await[0].as_str()).await;
+    let mut members =
+        Browser::signed_in(router(app.clone(), Options::demo()), with_role(&app, "member").await[0].as_str()).await;
     assert!(!members.get(&format!("{list}?state=banned")).await.body.contains(eve.as_str()));
     for body in [json!({}), json!({"decision": "king", "version": 1}), json!({"decision": "ban", "version": "1"})] {
         let answer = post_json(&mut owners, &decision, &body).await;
@@ -334,9 +335,9 @@ async fn a_scope_of_the_other_kind_opens_nothing<F: Fixture>() {
     let odd: Scope = "chapter:chess".parse().unwrap();
     app.membership.add(&mut tx, &stranger, &odd, &grant, &By::user(&stranger)).await.unwrap();
     app.commit(tx).await.unwrap();
-    let mut inside = Browser::signed_in(router(app.clone(), true), member.as_str()).await;
+    let mut inside = Browser::signed_in(router(app.clone(), Options::demo()), member.as_str()).await;
     let id = posted(&mut inside).await;
-    let mut outside = Browser::signed_in(router(app.clone(), true), stranger.as_str()).await;
+    let mut outside = Browser::signed_in(router(app.clone(), Options::demo()), stranger.as_str()).await;
     for path in [&*format!("/posts/{id}"), "/groups/chess/members", "/groups/chess/edit", "/api/v1/groups/chess/posts"]
     {
         assert_eq!(outside.get(path).await.status, StatusCode::NOT_FOUND, "{path}");

@@ -7,6 +7,7 @@ mod directory;
 mod facts;
 mod feed;
 mod groups;
+mod http;
 mod import;
 mod members;
 mod migrations;

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use campus::app::App;
 use campus::backend::Backend;
-use campus::http::router;
+use campus::http::{Options, router};
 use campus::openings::expire::close_expired;
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn posted(browser: &mut Browser, opening: &Value) -> String {
 }
 
 async fn browser<B: Backend>(app: &App<B>, user: &UserId) -> Browser {
-    Browser::signed_in(router(app.clone(), true), user.as_str()).await
+    Browser::signed_in(router(app.clone(), Options::demo()), user.as_str()).await
 }
 
 async fn an_opening_for_everybody_is_found_and_closed<F: Fixture>() {
