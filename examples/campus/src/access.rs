@@ -21,6 +21,12 @@ capabilities::capabilities! {
         AttendEvents = "group.event.attend",
         /// Plan an event, change it, call it off.
         CreateEvent = "group.event.create",
+        /// Change what it says about itself.
+        EditGroup = "group.edit",
+        /// Delete what others wrote into it.
+        ModeratePosts = "group.post.moderate",
+        /// Put an opening on its jobs board.
+        CreateOpening = "group.opening.create",
     }
 }
 
@@ -35,6 +41,8 @@ capabilities::capabilities! {
         CreateCampusEvent = "platform.event.create",
         /// Write announcements, publish and withdraw them.
         ManageAnnouncements = "platform.announcement.manage",
+        /// Take an opening off the jobs board, whoever wrote it.
+        CloseOpening = "platform.opening.close",
     }
 }
 
@@ -46,8 +54,14 @@ pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
             GroupCapability::CreatePost,
             GroupCapability::ReadMembers,
             GroupCapability::AttendEvents,
+            GroupCapability::CreateOpening,
         ]),
-        Rule::new("admin").inherits("member").grants([GroupCapability::ManageMembers, GroupCapability::CreateEvent]),
+        Rule::new("admin").inherits("member").grants([
+            GroupCapability::ManageMembers,
+            GroupCapability::EditGroup,
+            GroupCapability::ModeratePosts,
+            GroupCapability::CreateEvent,
+        ]),
         Rule::new("owner").inherits("admin"),
     ])
 }
@@ -59,6 +73,7 @@ pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapabilit
         PlatformCapability::ReadAudit,
         PlatformCapability::CreateCampusEvent,
         PlatformCapability::ManageAnnouncements,
+        PlatformCapability::CloseOpening,
     ])])
 }
 

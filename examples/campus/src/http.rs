@@ -34,7 +34,6 @@ pub(crate) use self::routes::Routes;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::{admin, announcements, calendar, groups, home, import, search};
 
 /// A form, or what is wrong with it.
 pub(crate) type FormResult<T> = std::result::Result<Form<T>, FormRejection>;
@@ -158,16 +157,23 @@ pub fn routes<B: Backend>() -> Vec<(Method, &'static str)> {
 fn all<B: Backend>() -> Routes<B> {
     let surfaces = [
         picker::routes,
-        home::routes,
-        groups::pages::routes,
-        groups::api::routes,
-        calendar::pages::routes,
-        calendar::api::routes,
-        announcements::pages::routes,
-        announcements::api::routes,
-        search::pages::routes,
-        import::pages::routes,
-        admin::pages::routes,
+        crate::home::routes,
+        crate::groups::pages::routes,
+        crate::groups::api::routes,
+        crate::calendar::pages::routes,
+        crate::calendar::api::routes,
+        crate::announcements::pages::routes,
+        crate::announcements::api::routes,
+        crate::groups::member_api::routes,
+        crate::directory::pages::routes,
+        crate::directory::api::routes,
+        crate::feed::pages::routes,
+        crate::feed::api::routes,
+        crate::openings::pages::routes,
+        crate::openings::api::routes,
+        crate::search::pages::routes,
+        crate::import::pages::routes,
+        crate::admin::pages::routes,
     ];
     surfaces.into_iter().fold(Routes::new(), |routes, add| add(routes))
 }

@@ -7,8 +7,10 @@ pub mod groups;
 pub mod announcements;
 pub mod calendar;
 pub mod directory;
+pub mod feed;
 pub mod home;
 pub mod import;
+pub mod openings;
 pub mod search;
 
 pub mod access;

@@ -6,13 +6,6 @@
 
 use sqlx::Result;
 
-use crate::announcements::sql::{AnnouncementLockSql, AnnouncementSql};
-use crate::calendar::sql::{CalendarLockSql, CalendarSql};
-use crate::directory::sql::DirectorySql;
-use crate::groups::sql::GroupSql;
-use crate::import::sql::ImportSql;
-use crate::notices::NoticeSql;
-
 /// Emits a trait, and one implementation of it for each database from the same bodies.
 macro_rules! portable {
     (
@@ -36,31 +29,28 @@ macro_rules! portable {
 
 pub(crate) use portable;
 
-/// The queries of all surfaces.
-pub trait Sql:
-    MetaSql
-    + AnnouncementLockSql
-    + AnnouncementSql
-    + CalendarLockSql
-    + CalendarSql
-    + DirectorySql
-    + GroupSql
-    + ImportSql
-    + NoticeSql
-{
+macro_rules! bundle {
+    ($($queries:path,)*) => {
+        /// The queries of all surfaces.
+        pub trait Sql: $($queries +)* {}
+
+        impl<C: $($queries +)*> Sql for C {}
+    };
 }
 
-impl<C> Sql for C where
-    C: MetaSql
-        + AnnouncementLockSql
-        + AnnouncementSql
-        + CalendarLockSql
-        + CalendarSql
-        + DirectorySql
-        + GroupSql
-        + ImportSql
-        + NoticeSql
-{
+bundle! {
+    MetaSql,
+    crate::announcements::sql::AnnouncementLockSql,
+    crate::announcements::sql::AnnouncementSql,
+    crate::calendar::sql::CalendarLockSql,
+    crate::calendar::sql::CalendarSql,
+    crate::directory::sql::DirectorySql,
+    crate::feed::sql::FeedSql,
+    crate::groups::sql::GroupSql,
+    crate::import::sql::ImportSql,
+    crate::notices::NoticeSql,
+    crate::openings::sql::BoardSql,
+    crate::openings::sql::OpeningSql,
 }
 
 portable! {

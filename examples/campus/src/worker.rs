@@ -6,6 +6,7 @@ use crate::backend::Backend;
 use crate::calendar::notify::{TellCancelled, TellMovedUp};
 use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
+use crate::openings::expire::{self, CloseExpired};
 
 /// Runs jobs until `stop` is ready, then lets the running ones finish.
 ///
@@ -14,11 +15,14 @@ use crate::groups::notify::NotifyGroup;
 pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send) -> Result<()> {
     stoa_jobs_runner::Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
         .queue("notifications", 4)
+        .queue("openings", 1)
         .handle::<NotifyGroup>()
         .handle::<TellMovedUp>()
         .handle::<TellCancelled>()
         .handle::<PublishAnnouncement>()
         .handle::<TellReaders>()
+        .handle::<CloseExpired>()
+        .cron(expire::timetable()?)
         .run_until(stop)
         .await?;
     Ok(())

@@ -250,9 +250,11 @@ fn form(action: &str, news: Option<&Announcement>, scopes: &[(String, String)], 
 
 /// Whom an announcement may be for, as far as a form suggests it.
 async fn suggestions<B: Backend>(conn: &mut B::Connection) -> Result<Vec<(String, String)>> {
-    let groups = conn.groups().await?;
-    let groups = groups.into_iter().take(200).map(|group| (format!("group:{}", group.id), group.name));
-    Ok([(EVERYONE.to_owned(), "Everybody on campus".to_owned())].into_iter().chain(groups).collect())
+    let mut scopes = vec![(EVERYONE.to_owned(), "Everybody on campus".to_owned())];
+    for group in conn.groups("", "", 200).await? {
+        scopes.push((group.scope()?.to_string(), group.name));
+    }
+    Ok(scopes)
 }
 
 /// The form for a new announcement.

@@ -142,7 +142,7 @@ async fn attempt<B: Backend>(
 fn record(action: Action, actor: &Caller, change: &Change) -> Result<Record> {
     let after = change.after();
     let scope = after.scope();
-    let group = Entity::new(EntityType::from_static("group"), EntityId::new(scope.id().as_str())?);
+    let group = Entity::new(EntityType::new(scope.kind().as_str())?, EntityId::new(scope.id().as_str())?);
     let member = Entity::new(EntityType::from_static("member"), EntityId::new(after.user().as_str())?);
     let record = actor.record(action, member)?.scope(group).after(&Standing::of(after))?;
     Ok(match change.before() {
