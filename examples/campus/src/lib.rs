@@ -4,9 +4,13 @@ pub mod app;
 pub mod caller;
 pub mod groups;
 
+pub mod announcements;
+pub mod calendar;
 pub mod directory;
+pub mod feed;
 pub mod home;
 pub mod import;
+pub mod openings;
 pub mod recommender;
 pub mod search;
 
@@ -14,6 +18,8 @@ pub mod access;
 pub mod admin;
 pub mod backend;
 pub mod error;
+pub mod notices;
+pub mod readers;
 pub mod sql;
 pub mod surface;
 

@@ -6,12 +6,6 @@
 
 use sqlx::Result;
 
-use crate::admin::sql::AdminSql;
-use crate::directory::sql::DirectorySql;
-use crate::groups::sql::GroupSql;
-use crate::import::sql::ImportSql;
-use crate::recommender::sql::{DueSql, RecommenderSql};
-
 /// Emits a trait, and one implementation of it for each database from the same bodies.
 macro_rules! portable {
     (
@@ -35,10 +29,32 @@ macro_rules! portable {
 
 pub(crate) use portable;
 
-/// The queries of all surfaces.
-pub trait Sql: MetaSql + AdminSql + DirectorySql + GroupSql + ImportSql + RecommenderSql + DueSql {}
+macro_rules! bundle {
+    ($($queries:path,)*) => {
+        /// The queries of all surfaces.
+        pub trait Sql: $($queries +)* {}
 
-impl<C: MetaSql + AdminSql + DirectorySql + GroupSql + ImportSql + RecommenderSql + DueSql> Sql for C {}
+        impl<C: $($queries +)*> Sql for C {}
+    };
+}
+
+bundle! {
+    MetaSql,
+    crate::admin::sql::AdminSql,
+    crate::announcements::sql::AnnouncementLockSql,
+    crate::announcements::sql::AnnouncementSql,
+    crate::calendar::sql::CalendarLockSql,
+    crate::calendar::sql::CalendarSql,
+    crate::directory::sql::DirectorySql,
+    crate::feed::sql::FeedSql,
+    crate::groups::sql::GroupSql,
+    crate::import::sql::ImportSql,
+    crate::notices::NoticeSql,
+    crate::openings::sql::BoardSql,
+    crate::openings::sql::OpeningSql,
+    crate::recommender::sql::DueSql,
+    crate::recommender::sql::RecommenderSql,
+}
 
 portable! {
     /// Facts about this database.

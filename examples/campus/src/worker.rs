@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use crate::announcements::publish::{PublishAnnouncement, TellReaders};
 use crate::app::App;
 use crate::backend::Backend;
+use crate::calendar::notify::{TellCancelled, TellMovedUp};
 use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
+use crate::openings::expire::{self, CloseExpired};
 use crate::recommender;
 
 /// How long one compaction may take: the next one goes on.
@@ -21,7 +24,13 @@ const RECOMMENDING: Duration = Duration::from_mins(8);
 pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send) -> Result<()> {
     stoa_jobs_runner::Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
         .queue("notifications", 4)
+        .queue("openings", 1)
         .handle::<NotifyGroup>()
+        .handle::<TellMovedUp>()
+        .handle::<TellCancelled>()
+        .handle::<PublishAnnouncement>()
+        .handle::<TellReaders>()
+        .handle::<CloseExpired>()
         .every("search.compact", Duration::from_mins(1), |batch| async move {
             let app: &App<B> = batch.state();
             app.search.compact(app.backend.pool(), COMPACTION).await?;
@@ -31,6 +40,7 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
             recommender::run(batch.state(), Some(&batch), Some(RECOMMENDING), |_| {}).await?;
             Ok(())
         })
+        .cron(expire::timetable()?)
         .run_until(stop)
         .await?;
     Ok(())

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use stoa_membership::{BATCH, Filter, GROUP, PageRequest, Scope};
+use stoa_membership::{BATCH, Filter, PageRequest, Scope};
 
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Result;
+use crate::groups::GroupKind;
 use crate::recommender::sql::RecommenderSql as _;
 
 /// So many members stand for all.
@@ -37,9 +38,14 @@ pub(super) struct Circles {
     neighbours: HashMap<(String, String), Neighbours>,
 }
 
+/// Whether a scope is that of a group of any kind.
+pub(super) fn is_group(scope: &Scope) -> bool {
+    GroupKind::ALL.iter().any(|kind| kind.scope_type() == *scope.kind())
+}
+
 /// Whether a scope tells anything of what its members have in common.
 pub(super) fn tells(scope: &Scope) -> bool {
-    [GROUP, BATCH].contains(scope.kind())
+    is_group(scope) || scope.kind() == &BATCH
 }
 
 impl Circles {
@@ -57,7 +63,7 @@ impl Circles {
         let mut circle = Circle::default();
         for member in page.items {
             for scope in app.membership.of(conn, member.user()).await?.scopes() {
-                if scope.kind() == &GROUP {
+                if is_group(scope) {
                     *circle.groups.entry(scope.id().to_string()).or_default() += 1;
                 }
             }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use stoa_membership::{BATCH, GROUP, Scope, State, UserId};
+use stoa_membership::{BATCH, Scope, State, UserId};
 use stoa_search::Surface as Place;
 use stoa_search::recommendation as store;
 
+use super::circle::is_group;
 use super::sql::RecommenderSql as _;
 use super::why::Why;
 use super::{as_user, candidates};
@@ -108,8 +109,8 @@ async fn is_news<B: Backend>(
     id: &str,
 ) -> Result<bool> {
     if *place == Place::GROUPS {
-        let Ok(scope) = Scope::group(id) else { return Ok(false) };
-        let own = app.membership.get(conn, &viewer.user, &scope).await?;
+        let Some(group) = conn.group(id).await? else { return Ok(false) };
+        let own = app.membership.get(conn, &viewer.user, &group.scope()?).await?;
         return Ok(own.is_none_or(|own| !own.is_active() && own.state() != State::Banned));
     }
     if *place == Place::FEED {
@@ -128,7 +129,7 @@ async fn in_words<C: crate::sql::Sql>(
         Why::In(scope) => {
             if !names.contains_key(scope) {
                 let name = match scope.kind() {
-                    kind if kind == &GROUP => conn.group(scope.id().as_str()).await?.map(|group| group.name),
+                    _ if is_group(scope) => conn.group(scope.id().as_str()).await?.map(|group| group.name),
                     kind if kind == &BATCH => Some(format!("the class of {}", scope.id())),
                     _ => None,
                 };

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use stoa_membership::{BATCH, GROUP, Scope};
+use stoa_membership::{BATCH, Scope};
 use stoa_search::recommendation::{Candidate, Reason};
 use stoa_search::{EntityId, MatchMode, Query, Surface as Place};
 
 use super::PLACES;
-use super::circle::{Circle, Circles, tells};
+use super::circle::{Circle, Circles, is_group, tells};
 use super::sql::RecommenderSql as _;
 use super::why::Why;
 use crate::app::{App, Viewer};
 use crate::backend::Backend;
 use crate::error::Result;
+use crate::groups::GroupKind;
 use crate::groups::sql::GroupSql as _;
 
 /// So many candidates are kept: more than a page shows, since some may be gone when it is read.
@@ -72,7 +73,9 @@ pub(super) async fn candidates<B: Backend>(
         board.retain(|id, _| !did.contains(&(place.as_str(), id.as_str())));
         match &place {
             place if *place == Place::GROUPS => {
-                board.retain(|id, _| !Scope::group(&**id).is_ok_and(|scope| viewer.memberships.is_member(&scope)));
+                let is_in =
+                    |kind: GroupKind, id: &str| kind.scope(id).is_ok_and(|scope| viewer.memberships.is_member(&scope));
+                board.retain(|id, _| !GroupKind::ALL.into_iter().any(|kind| is_in(kind, id)));
             }
             place if *place == Place::DIRECTORY => {
                 board.remove(viewer.user.as_str());
@@ -134,7 +137,7 @@ async fn shared<B: Backend>(
                 board.entry(group.clone()).or_default().add(share(*people, &circle), why);
             }
         }
-        if scope.kind() == &GROUP
+        if is_group(scope)
             && let Some(board) = boards.get_mut(Place::FEED.as_str())
         {
             for (age, post) in (1_u8..).zip(conn.posts(scope.id().as_str(), None, NEWEST).await?) {

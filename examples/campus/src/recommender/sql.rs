@@ -2,7 +2,6 @@
 
 use sqlx::{PgConnection, Result, SqliteConnection};
 
-use crate::groups::Group;
 use crate::sql::portable;
 
 portable! {
@@ -134,11 +133,6 @@ portable! {
                 .bind(entity_id)
                 .fetch_optional(self)
                 .await
-        }
-
-        /// Reads some groups, for whoever is in none and has no recommendations yet.
-        async fn first_groups(&mut self, limit: i64) -> Result<Vec<Group>> {
-            sqlx::query_as("SELECT id, name, description FROM campus_group ORDER BY id LIMIT $1").bind(limit).fetch_all(self).await
         }
 
         /// Records a fact about this database that changes.

@@ -3,13 +3,19 @@
 mod fixture;
 
 mod admin;
+mod announcements;
 mod atomicity;
+mod calendar;
+mod directory;
 mod facts;
+mod feed;
+mod groups;
 mod http;
 mod import;
 mod members;
 mod migrations;
 mod notifications;
+mod openings;
 mod pages;
 mod readme;
 mod recommender;
