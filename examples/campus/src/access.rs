@@ -35,6 +35,8 @@ capabilities::capabilities! {
     pub enum PlatformCapability {
         /// See the job queue.
         ReadJobs = "platform.jobs.read",
+        /// Retry, cancel, discard and delete jobs; pause and resume queues.
+        ManageJobs = "platform.jobs.manage",
         /// See the audit records.
         ReadAudit = "platform.audit.read",
         /// Plan an event for everybody, change it, call it off.
@@ -43,6 +45,8 @@ capabilities::capabilities! {
         ManageAnnouncements = "platform.announcement.manage",
         /// Take an opening off the jobs board, whoever wrote it.
         CloseOpening = "platform.opening.close",
+        /// See how large the search index is.
+        ReadSearch = "platform.search.read",
     }
 }
 
@@ -74,6 +78,8 @@ pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapabilit
         PlatformCapability::CreateCampusEvent,
         PlatformCapability::ManageAnnouncements,
         PlatformCapability::CloseOpening,
+        PlatformCapability::ManageJobs,
+        PlatformCapability::ReadSearch,
     ])])
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use stoa_audit::Audit;
+use stoa_audit::{Audit, Verifier};
 use stoa_capabilities::Capabilities;
 use stoa_jobs_runner::Jobs;
 use stoa_membership::{Membership, MembershipSet, Source as _, UserId};
@@ -36,6 +36,8 @@ pub struct App<B: Backend> {
     pub jobs: Jobs<B::Jobs>,
     /// Find it.
     pub search: Search<B::Search>,
+    /// Whose signature the sealed audit log has to bear; none where it is not sealed.
+    pub verifier: Option<Verifier>,
 }
 
 /// Whoever is looking at a page.
@@ -56,6 +58,7 @@ impl<B: Backend> App<B> {
     /// If a migration fails: close the pool then, since the migrator may have left its lock behind.
     pub async fn open(backend: B) -> Result<Self> {
         backend.migrate().await?;
+        let cursor_key = crate::search::cursor_key(&backend).await?;
         let (members, audit, jobs, search) = backend.stores();
         let membership = Membership::new(members).with_kind(access::platform_kind()?);
         let facts = MemberFacts(membership.clone());
@@ -66,8 +69,15 @@ impl<B: Backend> App<B> {
             platform_capabilities: Capabilities::new(facts, access::platform_matrix()?),
             audit: Audit::new(audit),
             jobs: Jobs::new(jobs).trace(trace::current),
-            search: Search::new(search),
+            search: Search::new(search).with_cache(crate::search::CACHE).with_cursor_key(cursor_key),
+            verifier: None,
         })
+    }
+
+    /// Verifies the sealed audit log by this key.
+    #[must_use]
+    pub fn with_verifier(self, verifier: Verifier) -> Self {
+        Self { verifier: Some(verifier), ..self }
     }
 
     /// Begins a transaction that may write.

@@ -28,6 +28,7 @@ use crate::caller::Caller;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::groups::sql::GroupSql;
+use crate::recommender::{self, Act};
 use crate::surface::Surface;
 use crate::text::{line, line_if_any, text};
 
@@ -146,6 +147,7 @@ pub async fn join<B: Backend>(app: &App<B>, caller: &Caller, scope: &Scope) -> R
     let change = app.membership.join(&mut tx, &caller.user, scope, &By::user(&caller.user)).await?;
     if !change.is_unchanged() {
         app.audit.record(&mut tx, &caller.record(JOINED, group.entity()?)?).await?;
+        recommender::signal(app, &mut tx, &caller.user, &stoa_search::Surface::GROUPS, &group.id, Act::Join).await?;
     }
     app.commit(tx).await
 }
@@ -241,6 +243,11 @@ impl GroupKind {
     /// [`Error::Invalid`] if it is no id.
     pub fn scope(self, id: &str) -> Result<Scope> {
         Ok(Scope::new(self.scope_type(), ScopeId::new(id)?))
+    }
+
+    /// The kind of group whose members make this scope, if it is one of a group.
+    pub fn of_scope(scope: &Scope) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.scope_type() == *scope.kind())
     }
 
     /// Returns the type of the scopes of such groups.

@@ -135,6 +135,7 @@ pub fn router<B: Backend>(app: App<B>, options: Options) -> Router {
     let site = Site { app, options: Arc::new(options) };
     all::<B>()
         .into_router()
+        .nest("/admin/jobs", crate::admin::dashboard(&site))
         .fallback(async || Error::NotFound)
         .layer(middleware::from_fn(input::readable))
         .layer(middleware::from_fn_with_state(site.clone(), session::guard::<B>))
@@ -172,6 +173,7 @@ fn all<B: Backend>() -> Routes<B> {
         crate::openings::pages::routes,
         crate::openings::api::routes,
         crate::search::pages::routes,
+        crate::search::api::routes,
         crate::import::pages::routes,
         crate::admin::pages::routes,
     ];

@@ -11,6 +11,7 @@ pub mod feed;
 pub mod home;
 pub mod import;
 pub mod openings;
+pub mod recommender;
 pub mod search;
 
 pub mod access;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use campus::admin::seal;
 use campus::app::App;
 use campus::backend::{Backend, Postgres, Sqlite};
 use campus::http::Options;
@@ -29,6 +30,17 @@ struct Arguments {
     /// Tells browsers to come back over HTTPS only. Say so once a proxy in front of campus speaks it for good.
     #[arg(long)]
     hsts: bool,
+    /// The file with the key that seals the audit log, made where there is none; the newest checkpoint is kept beside it. Without it
+    /// the log on an SQLite file is sealed by a key beside that file, and the log on PostgreSQL not at all.
+    #[arg(long, value_name = "FILE")]
+    audit_key: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn audit_key(&self) -> Option<PathBuf> {
+        let beside = || self.database.strip_prefix("sqlite:").map(|path| PathBuf::from(format!("{path}.audit-key")));
+        self.audit_key.clone().or_else(beside)
+    }
 }
 
 /// Who can sign in: people with a signed token (JWT: `sub` is the id of the person, `exp` when it ends), as bearer token or in the
@@ -108,7 +120,12 @@ async fn serve<B: Backend>(
     keys: Option<Keys>,
     arguments: &Arguments,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let app = App::open(backend).await?;
+    let mut app = App::open(backend).await?;
+    let sealing =
+        arguments.audit_key().map(|key| Ok::<_, campus::error::Error>((seal::signer(&key)?, key))).transpose()?;
+    if let Some((signer, _)) = &sealing {
+        app = app.with_verifier(signer.verifier().clone());
+    }
     let options = if let Some(keys) = keys {
         Options::production(keys)
     } else {
@@ -128,6 +145,15 @@ async fn serve<B: Backend>(
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));
+    let (sealed, until_stopped) = (app.clone(), until(stopped.clone()));
+    let sealer = tokio::spawn(async move {
+        // A log that was tampered with is no reason to stop serving: the page that verifies says so.
+        if let Some((signer, key)) = sealing
+            && let Err(error) = seal::run(sealed, signer, &key, until_stopped).await
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "the audit log is sealed no more");
+        }
+    });
     let service = http::router(app, options).into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, service).with_graceful_shutdown(until(stopped));
     let mut server = tokio::spawn(server.into_future());
@@ -140,6 +166,7 @@ async fn serve<B: Backend>(
     stop.send_replace(true);
     server.await??;
     worker.await??;
+    sealer.await?;
     Ok(())
 }
 

@@ -40,6 +40,7 @@ macro_rules! bundle {
 
 bundle! {
     MetaSql,
+    crate::admin::sql::AdminSql,
     crate::announcements::sql::AnnouncementLockSql,
     crate::announcements::sql::AnnouncementSql,
     crate::calendar::sql::CalendarLockSql,
@@ -51,6 +52,8 @@ bundle! {
     crate::notices::NoticeSql,
     crate::openings::sql::BoardSql,
     crate::openings::sql::OpeningSql,
+    crate::recommender::sql::DueSql,
+    crate::recommender::sql::RecommenderSql,
 }
 
 portable! {

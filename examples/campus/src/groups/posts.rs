@@ -2,7 +2,7 @@
 
 use std::ops::DerefMut;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::FromRow;
 use stoa_audit::{Action, Audited, Entity, EntityId, EntityType};
@@ -212,6 +212,7 @@ impl Post {
             .title(&self.title)
             .body(&self.body)
             .url(format!("/posts/{}", self.id))
+            .recency(DateTime::from_timestamp_micros(self.created_at).unwrap_or_default())
             .audience([Tag::try_from(self.scope()?.to_string())?]))
     }
 

@@ -135,6 +135,7 @@ pub(crate) fn document() -> OpenApi {
         crate::groups::api::Api::openapi(),
         crate::groups::member_api::Api::openapi(),
         crate::openings::api::Api::openapi(),
+        crate::search::api::Api::openapi(),
     ];
     docs::complete(surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);

@@ -2,6 +2,7 @@
 
 mod fixture;
 
+mod admin;
 mod announcements;
 mod atomicity;
 mod calendar;
@@ -17,3 +18,5 @@ mod notifications;
 mod openings;
 mod pages;
 mod readme;
+mod recommender;
+mod search;
