@@ -20,7 +20,7 @@ pub(crate) use self::routes::Routes;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Error;
-use crate::{admin, groups, home, import, search};
+use crate::{admin, groups, home, import, search, staff};
 
 /// A form, or what is wrong with it.
 pub(crate) type FormResult<T> = std::result::Result<Form<T>, FormRejection>;
@@ -78,6 +78,8 @@ fn all<B: Backend>() -> Routes<B> {
         search::pages::routes,
         import::pages::routes,
         admin::pages::routes,
+        staff::pages::routes,
+        staff::api::routes,
     ];
     surfaces.into_iter().fold(Routes::new(), |routes, add| add(routes))
 }

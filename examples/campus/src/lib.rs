@@ -8,6 +8,7 @@ pub mod directory;
 pub mod home;
 pub mod import;
 pub mod search;
+pub mod staff;
 
 pub mod access;
 pub mod admin;

@@ -9,6 +9,7 @@ use sqlx::Result;
 use crate::directory::sql::DirectorySql;
 use crate::groups::sql::GroupSql;
 use crate::import::sql::ImportSql;
+use crate::staff::sql::{LeaveSql, PayrollSql, StaffSql};
 
 /// Emits a trait, and one implementation of it for each database from the same bodies.
 macro_rules! portable {
@@ -34,9 +35,9 @@ macro_rules! portable {
 pub(crate) use portable;
 
 /// The queries of all surfaces.
-pub trait Sql: MetaSql + DirectorySql + GroupSql + ImportSql {}
+pub trait Sql: MetaSql + DirectorySql + GroupSql + ImportSql + StaffSql + PayrollSql + LeaveSql {}
 
-impl<C: MetaSql + DirectorySql + GroupSql + ImportSql> Sql for C {}
+impl<C: MetaSql + DirectorySql + GroupSql + ImportSql + StaffSql + PayrollSql + LeaveSql> Sql for C {}
 
 portable! {
     /// Facts about this database.

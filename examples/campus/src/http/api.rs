@@ -11,7 +11,7 @@ use utoipa::openapi::OpenApi;
 use utoipa::{IntoParams, OpenApi as _, ToSchema};
 
 use crate::error::Error;
-use crate::groups;
+use crate::{groups, staff};
 
 /// An error as RFC 9457 describes it, `application/problem+json`.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ struct Base;
 
 /// Describes every JSON route.
 pub(crate) fn document() -> OpenApi {
-    let surfaces = [groups::api::Api::openapi()];
+    let surfaces = [groups::api::Api::openapi(), staff::api::Api::openapi()];
     surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);
         document

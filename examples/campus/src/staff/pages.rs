@@ -1,0 +1,3 @@
+use crate::backend::Backend;
+use crate::http::Routes;
+pub(crate) fn routes<B: Backend>(routes: Routes<B>) -> Routes<B> { routes }
