@@ -136,8 +136,7 @@ impl Backend for Postgres {
 }
 
 /// The host's own schema on SQLite, oldest change first, in the tracking table that sqlx gives every host.
-pub static SQLITE_MIGRATOR: LazyLock<Migrator> =
-    LazyLock::new(|| {
+pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     migrator(&[
         (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
         (10, "staff", include_str!("../migrations/sqlite/0010_staff.sql")),
@@ -145,8 +144,7 @@ pub static SQLITE_MIGRATOR: LazyLock<Migrator> =
 });
 
 /// The host's own schema on PostgreSQL.
-pub static POSTGRES_MIGRATOR: LazyLock<Migrator> =
-    LazyLock::new(|| {
+pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     migrator(&[
         (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
         (10, "staff", include_str!("../migrations/postgres/0010_staff.sql")),

@@ -197,7 +197,8 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 /// A serialization failure, a deadlock, or a busy database: a statement of the host's own gave way to another.
 fn is_sql_retryable(error: &sqlx::Error) -> bool {
     let Some(code) = error.as_database_error().and_then(sqlx::error::DatabaseError::code) else { return false };
-    matches!(&*code, "40001" | "40P01") || code.len() < 5 && code.parse().is_ok_and(|code: u32| matches!(code & 0xff, 5 | 6))
+    matches!(&*code, "40001" | "40P01")
+        || code.len() < 5 && code.parse().is_ok_and(|code: u32| matches!(code & 0xff, 5 | 6))
 }
 
 fn chain<'a>(

@@ -12,7 +12,10 @@ pub mod pay;
 pub mod payroll;
 pub mod sql;
 
+mod board;
+
 pub(crate) mod api;
+pub(crate) mod office_pages;
 pub(crate) mod pages;
 
 use stoa_jobs_runner::Job as _;

@@ -90,6 +90,7 @@ CREATE TABLE campus_staff_run (
     currency text COLLATE "C" NOT NULL,
     state text COLLATE "C" NOT NULL,
     job_id bigint,
+    payslips bigint,
     gross_minor bigint,
     deducted_minor bigint,
     net_minor bigint,

@@ -90,6 +90,7 @@ CREATE TABLE campus_staff_run (
     currency TEXT NOT NULL COLLATE BINARY,
     state TEXT NOT NULL COLLATE BINARY,
     job_id INTEGER,
+    payslips INTEGER,
     gross_minor INTEGER,
     deducted_minor INTEGER,
     net_minor INTEGER,

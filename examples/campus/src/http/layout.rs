@@ -27,6 +27,7 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                             nav aria-label="Main" {
                                 a href="/" { "Home" }
                                 @if is_staff(viewer) {
+                                    a href="/staff" { "Staff" }
                                     a href="/jobs" { "Jobs" }
                                     a href="/audit" { "Audit" }
                                 }

@@ -61,7 +61,9 @@ impl LeaveType {
                 && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         };
         if !is_id(&self.id) {
-            return Err(Error::Invalid("the id is 1 to 40 small letters, digits and hyphens, and begins with a letter".into()));
+            return Err(Error::Invalid(
+                "the id is 1 to 40 small letters, digits and hyphens, and begins with a letter".into(),
+            ));
         }
         for half_days in [self.yearly_half_days, self.carry_half_days] {
             if !(0..=MAX_HALF_DAYS).contains(&half_days) {
@@ -405,7 +407,8 @@ async fn try_cancel<B: Backend>(app: &App<B>, caller: &Caller, request: &str) ->
         "approved" if request.period().begins().0 > now.date_naive() => {
             let leave_type = tx.leave_type(&request.leave_type_id).await?.ok_or_else(no_such_type)?;
             let now = now.timestamp_micros();
-            tx.insert_leave_entry(&employee.id, &leave_type.id, "returned", &request.id, request.half_days, now).await?;
+            tx.insert_leave_entry(&employee.id, &leave_type.id, "returned", &request.id, request.half_days, now)
+                .await?;
             change_pay::<B>(&mut tx, &leave_type, &request).await?;
         }
         "approved" => return Err(Error::Conflict("this leave has begun".into())),

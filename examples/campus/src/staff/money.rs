@@ -8,9 +8,7 @@ use utoipa::ToSchema;
 use crate::error::{Error, Result};
 
 /// An amount in the smallest unit of its currency: cents of a euro, yen. Whatever would not fit is an error, never another amount.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, sqlx::Type,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, sqlx::Type)]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct Minor(pub i64);

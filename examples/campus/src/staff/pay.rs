@@ -89,7 +89,8 @@ impl Rules {
     /// # Errors
     /// [`Error::Invalid`] names the line that cannot be read.
     pub fn parse(allowances: &str, deductions: &str) -> Result<Self> {
-        let lines = |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
+        let lines =
+            |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
         let (allowances, deductions): (Vec<String>, Vec<String>) = (lines(allowances), lines(deductions));
         let allowances = allowances.iter().map(|line| {
             let (name, amount) = split(line)?;
@@ -143,7 +144,9 @@ impl Rules {
                 Deduction::Fixed { minor, .. } => drop(Minor::input("a deduction", minor.0)?),
                 Deduction::PerMille { per_mille, .. } => bounded("a deduction", *per_mille, 1000)?,
                 Deduction::Progressive { brackets, .. } => {
-                    if brackets.is_empty() || brackets.len() > MAX_RULES || !brackets.is_sorted_by(|a, b| a.over < b.over)
+                    if brackets.is_empty()
+                        || brackets.len() > MAX_RULES
+                        || !brackets.is_sorted_by(|a, b| a.over < b.over)
                     {
                         return Err(Error::Invalid(format!("brackets are 1 to {MAX_RULES}, from the lowest up")));
                     }
@@ -353,7 +356,8 @@ mod tests {
     fn a_payslip_is_made_of_its_lines() {
         let on = |text| day("it", text).unwrap();
         let calendar = Calendar::new("sat sun", []).unwrap();
-        let rules = Rules::parse("Housing: 10000\nSeniority: 50/1000", "Tax: 100/1000 over 0, 200/1000 over 200000").unwrap();
+        let rules =
+            Rules::parse("Housing: 10000\nSeniority: 50/1000", "Tax: 100/1000 over 0, 200/1000 over 200000").unwrap();
         let month = Month::parse("2026-11").unwrap(); // 21 days of work
         let facts = Facts {
             run_id: "r",

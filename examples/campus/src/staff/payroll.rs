@@ -88,6 +88,8 @@ pub struct Run {
     pub state: String,
     /// The job that computes it.
     pub job_id: Option<i64>,
+    /// Once closed, how many payslips it has.
+    pub payslips: Option<i64>,
     /// Once closed, the sum of its payslips.
     pub gross_minor: Option<Minor>,
     /// Once closed, the sum of its payslips.
@@ -104,6 +106,16 @@ impl Run {
     /// Whether it can still change.
     pub fn is_open(&self) -> bool {
         self.state == "open"
+    }
+
+    /// What it was closed with.
+    pub fn totals(&self) -> Option<RunTotals> {
+        Some(RunTotals {
+            payslips: self.payslips?,
+            gross_minor: self.gross_minor?,
+            deducted_minor: self.deducted_minor?,
+            net_minor: self.net_minor?,
+        })
     }
 
     fn month(&self) -> Result<Month> {
@@ -287,6 +299,7 @@ pub async fn create_run<B: Backend>(app: &App<B>, caller: &Caller, month: &str, 
         currency: currency.into(),
         state: "open".into(),
         job_id: None,
+        payslips: None,
         gross_minor: None,
         deducted_minor: None,
         net_minor: None,
@@ -369,6 +382,7 @@ async fn try_close<B: Backend>(app: &App<B>, caller: &Caller, run_id: &str) -> R
     }
     let after = Run {
         state: "closed".into(),
+        payslips: Some(totals.payslips),
         gross_minor: Some(totals.gross_minor),
         deducted_minor: Some(totals.deducted_minor),
         net_minor: Some(totals.net_minor),
@@ -482,7 +496,6 @@ pub async fn read_payslip<B: Backend>(
     let own = conn.staff_employee_of(viewer.user.as_str()).await?;
     let is_own = own.is_some_and(|own| own.id == payslip.employee_id);
     let platform = access::platform()?;
-    let runs_payroll =
-        app.staff_capabilities.check(conn, StaffCapability::RunPayroll, &viewer.user, &platform).await?;
+    let runs_payroll = app.staff_capabilities.check(conn, StaffCapability::RunPayroll, &viewer.user, &platform).await?;
     if runs_payroll || (is_own && !run.is_open()) { Ok((run, payslip)) } else { Err(Error::NotFound) }
 }

@@ -192,11 +192,12 @@ portable! {
             sqlx::query(
                 r#"
                 UPDATE campus_staff_run
-                SET state = 'closed', gross_minor = $2, deducted_minor = $3, net_minor = $4, closed_at = $5
+                SET state = 'closed', payslips = $2, gross_minor = $3, deducted_minor = $4, net_minor = $5, closed_at = $6
                 WHERE id = $1
                 "#,
             )
             .bind(&run.id)
+            .bind(run.payslips)
             .bind(run.gross_minor)
             .bind(run.deducted_minor)
             .bind(run.net_minor)
@@ -213,7 +214,7 @@ portable! {
                 UPDATE campus_staff_run
                 SET revision = revision + 1
                 WHERE id = $1 AND state = 'open'
-                RETURNING id, month, currency, state, job_id, gross_minor, deducted_minor, net_minor, created_at, closed_at
+                RETURNING id, month, currency, state, job_id, payslips, gross_minor, deducted_minor, net_minor, created_at, closed_at
                 "#,
             )
             .bind(id)
@@ -231,7 +232,7 @@ portable! {
         async fn staff_run(&mut self, id: &str) -> Result<Option<Run>> {
             sqlx::query_as(
                 r#"
-                SELECT id, month, currency, state, job_id, gross_minor, deducted_minor, net_minor, created_at, closed_at
+                SELECT id, month, currency, state, job_id, payslips, gross_minor, deducted_minor, net_minor, created_at, closed_at
                 FROM campus_staff_run
                 WHERE id = $1
                 "#,
@@ -254,7 +255,7 @@ portable! {
         async fn staff_runs(&mut self, before: &str, limit: i64) -> Result<Vec<Run>> {
             sqlx::query_as(
                 r#"
-                SELECT id, month, currency, state, job_id, gross_minor, deducted_minor, net_minor, created_at, closed_at
+                SELECT id, month, currency, state, job_id, payslips, gross_minor, deducted_minor, net_minor, created_at, closed_at
                 FROM campus_staff_run
                 WHERE id < $1
                 ORDER BY id DESC
