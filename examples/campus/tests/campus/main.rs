@@ -10,3 +10,4 @@ mod migrations;
 mod notifications;
 mod pages;
 mod readme;
+mod staff;
