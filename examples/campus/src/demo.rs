@@ -1,5 +1,7 @@
 //! The demo campus: small, and the same every time.
 
+mod staff;
+
 use chrono::{TimeDelta, Utc};
 use stoa_capabilities::{Scoped, scoped};
 use stoa_membership::{By, Grant, Reason, Role, Scope, UserId};
@@ -188,6 +190,7 @@ pub async fn make<B: Backend>(app: &App<B>) -> Result<()> {
     for (index, group) in GROUPS.iter().enumerate() {
         add_group(app, &mut tx, group, index, &people).await?;
     }
+    staff::make(app, &mut tx, &people).await?;
     app.commit(tx.into_inner()).await
 }
 

@@ -7,6 +7,7 @@ use stoa_jobs_runner::{Context, Cron, Failure, Handler, Job};
 
 use super::calendar::{Month, day};
 use super::leave::LeaveType;
+use super::retry;
 use super::sql::{LeaveSql as _, StaffSql as _};
 use crate::app::App;
 use crate::backend::Backend;
@@ -46,8 +47,8 @@ impl<B: Backend> Handler<App<B>> for AccrueLeave {
         let month = Month::parse(&self.month).map_err(Failure::fatal)?;
         let mut after = String::new();
         let mut employees = 0;
-        while let Some(last) = accrue_batch(context.state(), month, &after, &mut employees).await? {
-            after = last;
+        while let Some((last, reached)) = retry!(accrue_batch(context.state(), month, &after))? {
+            (after, employees) = (last, employees + reached);
             context.progress(format!("{employees} employees"));
             if context.is_cancelled() {
                 return Err(Failure::release());
@@ -57,13 +58,8 @@ impl<B: Backend> Handler<App<B>> for AccrueLeave {
     }
 }
 
-/// One transaction, with one audit record if it entered anything. Returns the last employee that it reached.
-async fn accrue_batch<B: Backend>(
-    app: &App<B>,
-    month: Month,
-    after: &str,
-    employees: &mut usize,
-) -> Result<Option<String>> {
+/// One transaction, with one audit record if it entered anything. Returns the last employee that it reached, and how many those were.
+async fn accrue_batch<B: Backend>(app: &App<B>, month: Month, after: &str) -> Result<Option<(String, usize)>> {
     let mut tx = app.begin().await?;
     let types = tx.leave_types().await?;
     let batch = tx.staff_employees(after, BATCH.into()).await?;
@@ -78,7 +74,6 @@ async fn accrue_batch<B: Backend>(
             entries += accrue::<B>(&mut tx, &employee.id, leave_type, &months).await?;
         }
     }
-    *employees += batch.len();
     let Some(last) = batch.last() else { return Ok(None) };
     if entries > 0 {
         let entity = Entity::new(EntityType::from_static("leave_accrual"), EntityId::new(month.to_string())?);
@@ -86,7 +81,7 @@ async fn accrue_batch<B: Backend>(
         app.audit.record(&mut tx, &Record::new(ACCRUED, &actor, entity).after(&Accrued { entries })?).await?;
         app.commit(tx).await?;
     }
-    Ok(Some(last.id.clone()))
+    Ok(Some((last.id.clone(), batch.len())))
 }
 
 /// Says how many entries were made.

@@ -64,7 +64,7 @@ impl Period {
         Self { first, last }
     }
 
-    pub(super) const fn slots(self) -> (i64, i64) {
+    pub(crate) const fn slots(self) -> (i64, i64) {
         (self.first, self.last)
     }
 

@@ -264,7 +264,7 @@ async fn try_adjust<B: Backend>(
 ) -> Result<()> {
     let employee_id = id(employee_id)?;
     let leave_type_id = line("the type of leave", leave_type_id, 40)?;
-    if half_days == 0 || half_days.abs() > MAX_HALF_DAYS {
+    if half_days == 0 || !(-MAX_HALF_DAYS..=MAX_HALF_DAYS).contains(&half_days) {
         return Err(Error::Invalid(format!("a correction is half a day to {} days, up or down", MAX_HALF_DAYS / 2)));
     }
     scoped!(tx = app.begin().await?);

@@ -411,7 +411,7 @@ impl Job for ComputeRun {
 impl<B: Backend> Handler<App<B>> for ComputeRun {
     async fn run(self, context: &Context<App<B>>) -> Result<(), Failure> {
         let mut after = String::new();
-        while let Some((last, payslips)) = compute_chunk(context.state(), &self.run_id, &after).await? {
+        while let Some((last, payslips)) = retry!(compute_chunk(context.state(), &self.run_id, &after))? {
             after = last;
             context.progress(format!("{payslips} payslips"));
             if context.is_cancelled() {

@@ -142,18 +142,18 @@ async fn every_mutation_leaves_one_record_and_a_refused_one_none<F: Fixture>() {
     }
     one!(leaves::adjust(app, &office.hr, &office.ann.id, "annual", 20));
     none!(leaves::adjust(app, &office.hr, &office.ann.id, "annual", -21));
-    none!(leaves::adjust(app, &office.ann_caller(), &office.ann.id, "annual", 21));
+    none!(leaves::adjust(app, &caller("ann"), &office.ann.id, "annual", 21));
     one!(leaves::add_holiday(app, &office.hr, "2030-12-25", "Christmas"));
     none!(leaves::add_holiday(app, &office.hr, "2030-12-25", "Christmas"));
     none!(leaves::create_type(app, &office.hr, annual()));
-    let first = one!(leaves::request(app, &office.ann_caller(), &days("annual", "2030-01-07", "2030-01-08")));
-    none!(leaves::request(app, &office.ann_caller(), &days("annual", "2030-01-08", "2030-01-09")));
-    none!(leaves::decide(app, &office.ann_caller(), &first.id, Decision::Approve));
+    let first = one!(leaves::request(app, &caller("ann"), &days("annual", "2030-01-07", "2030-01-08")));
+    none!(leaves::request(app, &caller("ann"), &days("annual", "2030-01-08", "2030-01-09")));
+    none!(leaves::decide(app, &caller("ann"), &first.id, Decision::Approve));
     one!(leaves::decide(app, &office.manager, &first.id, Decision::Approve));
     none!(leaves::decide(app, &office.manager, &first.id, Decision::Reject));
-    one!(leaves::cancel(app, &office.ann_caller(), &first.id));
-    none!(leaves::cancel(app, &office.ann_caller(), &first.id));
-    let second = one!(leaves::request(app, &office.ann_caller(), &days("annual", "2030-01-07", "2030-01-08")));
+    one!(leaves::cancel(app, &caller("ann"), &first.id));
+    none!(leaves::cancel(app, &caller("ann"), &first.id));
+    let second = one!(leaves::request(app, &caller("ann"), &days("annual", "2030-01-07", "2030-01-08")));
     one!(leaves::decide(app, &office.hr, &second.id, Decision::Reject));
 
     let terms = Terms::new(None, None, Some(&office.structure)).unwrap();
@@ -179,14 +179,12 @@ async fn every_mutation_leaves_one_record_and_a_refused_one_none<F: Fixture>() {
     one!(payrolls::close(app, &office.payroll, &run.id));
     none!(payrolls::close(app, &office.payroll, &run.id));
 
-    let figures = "SELECT count(*) FROM audit_record WHERE after LIKE '%minor%' OR after LIKE '%structure%' OR after LIKE '%slot%'";
+    let figures = r"
+        SELECT count(*)
+        FROM (SELECT CAST(after AS text) AS body FROM audit_record) AS record
+        WHERE body LIKE '%minor%' OR body LIKE '%structure%' OR body LIKE '%slot%'
+    ";
     assert_eq!(fixture.count(figures).await, 0, "no record holds what somebody earns, or when they are away");
-}
-
-impl<F: Fixture> Office<F> {
-    fn ann_caller(&self) -> Caller {
-        caller("ann")
-    }
 }
 
 async fn nobody_sees_the_pay_or_the_leave_of_others<F: Fixture>() {
@@ -286,7 +284,7 @@ async fn a_month_goes_from_a_request_to_a_printed_payslip<F: Fixture>() {
     assert!(pia.get(&run.location).await.body.contains("0 payslips"));
     drain(&office.app).await;
     let review = pia.get(&run.location).await.body;
-    assert!(review.contains("4 payslips") && review.contains("succeeded: 4 payslips"), "{review}");
+    assert!(review.contains("4 payslips") && review.contains("The job: succeeded"), "{review}");
     assert!(zoe.get("/staff/payslips").await.body.contains("There is none yet"));
     assert_eq!(pia.post(&format!("{}/close", run.location), "").await.status, StatusCode::SEE_OTHER);
 

@@ -1,5 +1,6 @@
 //! Payroll: totals to the minor unit, the same bytes after a crash, and nothing changes once a run is closed.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use campus::error::Error;
@@ -242,19 +243,29 @@ async fn a_run_closes_with_what_was_approved_or_refuses_it<F: Fixture>() {
 }
 
 /// The bound is for a release build on a quiet machine; this one is several times slower, and still within it.
-async fn five_thousand_employees_are_paid_in_time_and_progress_is_told<F: Fixture>() {
+async fn five_thousand_employees_are_paid_in_time_and_one_sees_how_far_it_is<F: Fixture>() {
     let office = office::<F>().await;
     enter(&office, 5000).await;
     let run = begin(&office).await;
     let started = Instant::now();
-    assert_eq!(drain(&office.app).await.succeeded, 1);
+    let job = tokio::spawn({
+        let app = office.app.clone();
+        async move { drain(&app).await.succeeded }
+    });
+    let mut seen = BTreeSet::new();
+    while !job.is_finished() {
+        let mut tx = office.app.read().await.unwrap();
+        seen.insert(tx.staff_run_totals(&run.id).await.unwrap().payslips);
+    }
+    assert_eq!(job.await.unwrap(), 1);
     let took = started.elapsed();
     assert_eq!(office.fixture.count(PAYSLIPS).await, 5003);
-    eprintln!("5,003 payslips in {took:?}");
     assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(seen.iter().any(|payslips| (1..5003).contains(payslips)), "{seen:?}");
     let mut tx = office.app.read().await.unwrap();
     let job = office.app.jobs.find(&mut tx, run.job_id.unwrap().into()).await.unwrap().unwrap();
-    assert_eq!(job.progress.as_deref(), Some("5003 payslips"));
+    // A note is written within a second; a job that is done sooner may leave none.
+    assert!(took < Duration::from_secs(2) || job.progress.is_some_and(|note| note.ends_with(" payslips")));
 }
 
 on_both! {
@@ -262,7 +273,7 @@ on_both! {
     a_closed_run_refuses_every_change
     what_changes_pay_takes_the_payslip_of_an_open_run_back
     a_run_closes_with_what_was_approved_or_refuses_it
-    five_thousand_employees_are_paid_in_time_and_progress_is_told
+    five_thousand_employees_are_paid_in_time_and_one_sees_how_far_it_is
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
