@@ -15,6 +15,7 @@ use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::sql::MetaSql as _;
 use crate::staff::access::{self as staff_access, StaffCapability};
+use crate::trace;
 
 /// Everybody on campus sees what carries this audience tag.
 pub const EVERYONE: &str = "campus:everyone";
@@ -68,7 +69,7 @@ impl<B: Backend> App<B> {
             platform_capabilities: Capabilities::new(facts.clone(), access::platform_matrix()?),
             staff_capabilities: Capabilities::new(facts, staff_access::matrix()?),
             audit: Audit::new(audit),
-            jobs: Jobs::new(jobs),
+            jobs: Jobs::new(jobs).trace(trace::current),
             search: Search::new(search),
         })
     }

@@ -22,3 +22,4 @@ pub mod http;
 pub mod worker;
 
 mod text;
+mod trace;

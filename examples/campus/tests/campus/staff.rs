@@ -10,7 +10,7 @@ use campus::caller::Caller;
 use campus::directory::Person;
 use campus::directory::sql::DirectorySql as _;
 use campus::error::Error;
-use campus::http::router;
+use campus::http::{Options, router};
 use campus::sql::MetaSql as _;
 use campus::staff::calendar::Half;
 use campus::staff::employees::{self, Employee, Terms};
@@ -193,7 +193,7 @@ async fn nobody_sees_the_pay_or_the_leave_of_others<F: Fixture>() {
     let request = leaves::request(app, &caller("ben"), &days("unpaid", "2030-01-07", "2030-01-08")).await.unwrap();
     let run = payrolls::create_run(app, &office.payroll, "2030-01", "EUR").await.unwrap();
     drain(app).await;
-    let pages = router(app.clone(), true);
+    let pages = router(app.clone(), Options::demo());
     let page = format!("/staff/payslips/{}/{}", run.id, office.ann.id);
     let route = format!("/api/v1/staff/runs/{}/payslips/{}", run.id, office.ann.id);
     let none = format!("/staff/payslips/{}/{}", run.id, run.id);
@@ -254,7 +254,7 @@ async fn nobody_sees_the_pay_or_the_leave_of_others<F: Fixture>() {
 
 async fn a_month_goes_from_a_request_to_a_printed_payslip<F: Fixture>() {
     let office = office::<F>().await;
-    let pages = router(office.app.clone(), true);
+    let pages = router(office.app.clone(), Options::demo());
     let mut hana = Browser::signed_in(pages.clone(), "hana").await;
     let hired = hana.post("/staff/employees", "person_id=zoe&hired_on=2030-01-16&manager=max&structure_id=").await;
     assert_eq!(hired.status, StatusCode::SEE_OTHER, "{}", hired.body);
@@ -299,7 +299,7 @@ async fn a_month_goes_from_a_request_to_a_printed_payslip<F: Fixture>() {
 
 async fn nonsense_is_refused_and_writes_nothing<F: Fixture>() {
     let office = office::<F>().await;
-    let pages = router(office.app.clone(), true);
+    let pages = router(office.app.clone(), Options::demo());
     let records = office.fixture.count(RECORDS).await;
     let id = &office.ann.id;
     let long = "x".repeat(5000);
