@@ -14,6 +14,7 @@ use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::sql::MetaSql as _;
+use crate::staff::access::{self as staff_access, StaffCapability};
 use crate::trace;
 
 /// Everybody on campus sees what carries this audience tag.
@@ -30,6 +31,8 @@ pub struct App<B: Backend> {
     pub group_capabilities: Capabilities<MemberFacts<B::Membership>, GroupCapability>,
     /// Who may, on the platform.
     pub platform_capabilities: Capabilities<MemberFacts<B::Membership>, PlatformCapability>,
+    /// Who may, with the staff.
+    pub staff_capabilities: Capabilities<MemberFacts<B::Membership>, StaffCapability>,
     /// Who did what.
     pub audit: Audit<B::Audit>,
     /// Work to do later.
@@ -66,7 +69,8 @@ impl<B: Backend> App<B> {
             backend,
             membership,
             group_capabilities: Capabilities::new(facts.clone(), access::group_matrix()?),
-            platform_capabilities: Capabilities::new(facts, access::platform_matrix()?),
+            platform_capabilities: Capabilities::new(facts.clone(), access::platform_matrix()?),
+            staff_capabilities: Capabilities::new(facts, staff_access::matrix()?),
             audit: Audit::new(audit),
             jobs: Jobs::new(jobs).trace(trace::current),
             search: Search::new(search).with_cache(crate::search::CACHE).with_cursor_key(cursor_key),

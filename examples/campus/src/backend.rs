@@ -147,6 +147,7 @@ pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (5, "calendar", include_str!("../migrations/sqlite/0005_calendar.sql")),
         (6, "announcements", include_str!("../migrations/sqlite/0006_announcements.sql")),
         (7, "recommender", include_str!("../migrations/sqlite/0007_recommender.sql")),
+        (10, "staff", include_str!("../migrations/sqlite/0010_staff.sql")),
     ])
 });
 
@@ -160,6 +161,7 @@ pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (5, "calendar", include_str!("../migrations/postgres/0005_calendar.sql")),
         (6, "announcements", include_str!("../migrations/postgres/0006_announcements.sql")),
         (7, "recommender", include_str!("../migrations/postgres/0007_recommender.sql")),
+        (10, "staff", include_str!("../migrations/postgres/0010_staff.sql")),
     ])
 });
 

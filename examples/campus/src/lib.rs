@@ -13,6 +13,7 @@ pub mod import;
 pub mod openings;
 pub mod recommender;
 pub mod search;
+pub mod staff;
 
 pub mod access;
 pub mod admin;

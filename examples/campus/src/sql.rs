@@ -54,6 +54,9 @@ bundle! {
     crate::openings::sql::OpeningSql,
     crate::recommender::sql::DueSql,
     crate::recommender::sql::RecommenderSql,
+    crate::staff::sql::LeaveSql,
+    crate::staff::sql::PayrollSql,
+    crate::staff::sql::StaffSql,
 }
 
 portable! {

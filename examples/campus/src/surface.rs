@@ -33,4 +33,5 @@ pub const SURFACES: &[Surface] = &[
     crate::groups::SURFACE,
     crate::openings::SURFACE,
     crate::recommender::SURFACE,
+    crate::staff::SURFACE,
 ];

@@ -16,6 +16,8 @@ const COMPACTION: Duration = Duration::from_secs(20);
 
 /// How long one batch of the recommender may take: whoever is left has their turn in the next one.
 const RECOMMENDING: Duration = Duration::from_mins(8);
+use crate::staff::accrual::{self, AccrueLeave};
+use crate::staff::payroll::ComputeRun;
 
 /// Runs jobs until `stop` is ready, then lets the running ones finish.
 ///
@@ -41,6 +43,11 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
             recommender::run(batch.state(), Some(&batch), Some(RECOMMENDING), |_| {}).await?;
             Ok(())
         })
+        .queue("staff_leave", 1)
+        .handle::<AccrueLeave>()
+        .cron(accrual::monthly()?)
+        .queue("staff_payroll", 1)
+        .handle::<ComputeRun>()
         .run_until(stop)
         .await?;
     Ok(())

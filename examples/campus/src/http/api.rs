@@ -136,6 +136,7 @@ pub(crate) fn document() -> OpenApi {
         crate::groups::member_api::Api::openapi(),
         crate::openings::api::Api::openapi(),
         crate::search::api::Api::openapi(),
+        crate::staff::api::Api::openapi(),
     ];
     docs::complete(surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);

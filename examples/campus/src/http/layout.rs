@@ -33,6 +33,7 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                                 a href="/announcements" { "Announcements" }
                                 a href="/openings" { "Jobs board" }
                                 @if is_staff(viewer) {
+                                    a href="/staff" { "Staff" }
                                     a href="/admin" { "Admin" }
                                 }
                             }

@@ -20,3 +20,4 @@ mod pages;
 mod readme;
 mod recommender;
 mod search;
+mod staff;
