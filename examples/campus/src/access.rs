@@ -27,7 +27,29 @@ capabilities::capabilities! {
         ReadJobs = "platform.jobs.read",
         /// See the audit records.
         ReadAudit = "platform.audit.read",
+        /// Make mentorship programmes, match who takes part, approve matches.
+        ManageMentorship = "platform.mentorship.manage",
+        /// Make partners of the marketplace, and say who acts for them.
+        ManageMarketplace = "platform.marketplace.manage",
     }
+}
+
+capabilities::capabilities! {
+    /// What one may do for a partner of the marketplace.
+    pub enum PartnerCapability {
+        /// Write deals, publish and withdraw them.
+        ManageDeals = "partner.deal.manage",
+        /// Take the codes of people who come.
+        VerifyCodes = "partner.code.verify",
+    }
+}
+
+/// Roles at a partner.
+pub(crate) fn partner_matrix() -> capabilities::Result<Matrix<PartnerCapability>> {
+    Matrix::new([
+        Rule::new("clerk").grants([PartnerCapability::VerifyCodes]),
+        Rule::new("agent").inherits("clerk").grants([PartnerCapability::ManageDeals]),
+    ])
 }
 
 /// Roles in a group.
@@ -45,7 +67,12 @@ pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
 
 /// Roles on the platform.
 pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapability>> {
-    Matrix::new([Rule::new("staff").grants([PlatformCapability::ReadJobs, PlatformCapability::ReadAudit])])
+    Matrix::new([Rule::new("staff").grants([
+        PlatformCapability::ReadJobs,
+        PlatformCapability::ReadAudit,
+        PlatformCapability::ManageMentorship,
+        PlatformCapability::ManageMarketplace,
+    ])])
 }
 
 /// The scope of the campus as a whole.

@@ -136,12 +136,22 @@ impl Backend for Postgres {
 }
 
 /// The host's own schema on SQLite, oldest change first, in the tracking table that sqlx gives every host.
-pub static SQLITE_MIGRATOR: LazyLock<Migrator> =
-    LazyLock::new(|| migrator(&[(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]));
+pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    migrator(&[
+        (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+        (8, "mentorship", include_str!("../migrations/sqlite/0008_mentorship.sql")),
+        (9, "marketplace", include_str!("../migrations/sqlite/0009_marketplace.sql")),
+    ])
+});
 
 /// The host's own schema on PostgreSQL.
-pub static POSTGRES_MIGRATOR: LazyLock<Migrator> =
-    LazyLock::new(|| migrator(&[(1, "initial", include_str!("../migrations/postgres/0001_initial.sql"))]));
+pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    migrator(&[
+        (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
+        (8, "mentorship", include_str!("../migrations/postgres/0008_mentorship.sql")),
+        (9, "marketplace", include_str!("../migrations/postgres/0009_marketplace.sql")),
+    ])
+});
 
 /// Each change by the number and the name of its file.
 fn migrator(changes: &[(i64, &'static str, &'static str)]) -> Migrator {

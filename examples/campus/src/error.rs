@@ -41,6 +41,9 @@ pub enum Error {
     /// An input is not what it has to be.
     #[error("{0}")]
     Invalid(String),
+    /// What is there does not allow it.
+    #[error("{0}")]
+    Conflict(String),
     /// A membership verb refused.
     #[error("{}", refusal(.0))]
     Membership(stoa_membership::Error),
@@ -67,6 +70,9 @@ impl Error {
         let is_retryable = |error: &(dyn std::error::Error + 'static)| {
             error.downcast_ref().is_some_and(stoa_membership::Error::is_retryable)
                 || error.downcast_ref().is_some_and(stoa_audit::Error::is_retryable)
+                || error.downcast_ref().is_some_and(stoa_jobs_runner::Error::is_retryable)
+                || error.downcast_ref().is_some_and(stoa_search::Error::is_retryable)
+                || error.downcast_ref().is_some_and(is_ended_for_another)
         };
         chain(&**source).any(is_retryable)
     }
@@ -80,7 +86,7 @@ impl Error {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Membership(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) | Self::Membership(_) => StatusCode::CONFLICT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -170,6 +176,14 @@ impl IntoResponse for Error {
         let page = crate::http::bare_page("Error", &content);
         (self.status(), page).into_response()
     }
+}
+
+/// The host's own statements: a serialization failure, a deadlock, or SQLite being busy.
+fn is_ended_for_another(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // SQLite's extended codes carry the primary one in their low byte.
+    let is_busy = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5);
+    code.is_some_and(|code| matches!(&*code, "40001" | "40P01") || (code.len() < 5 && is_busy(&code)))
 }
 
 /// A refusal in the words of a campus, for the person themselves and for whoever decides about them: it names nobody.

@@ -20,7 +20,7 @@ pub(crate) use self::routes::Routes;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Error;
-use crate::{admin, groups, home, import, search};
+use crate::{admin, groups, home, import, marketplace, mentorship, search};
 
 /// A form, or what is wrong with it.
 pub(crate) type FormResult<T> = std::result::Result<Form<T>, FormRejection>;
@@ -75,6 +75,10 @@ fn all<B: Backend>() -> Routes<B> {
         home::routes,
         groups::pages::routes,
         groups::api::routes,
+        mentorship::pages::routes,
+        mentorship::api::routes,
+        marketplace::pages::routes,
+        marketplace::api::routes,
         search::pages::routes,
         import::pages::routes,
         admin::pages::routes,

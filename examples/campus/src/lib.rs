@@ -3,6 +3,8 @@
 pub mod app;
 pub mod caller;
 pub mod groups;
+pub mod marketplace;
+pub mod mentorship;
 
 pub mod directory;
 pub mod home;
@@ -20,4 +22,5 @@ pub mod demo;
 pub mod http;
 pub mod worker;
 
+mod retry;
 mod text;

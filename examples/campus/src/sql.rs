@@ -9,6 +9,8 @@ use sqlx::Result;
 use crate::directory::sql::DirectorySql;
 use crate::groups::sql::GroupSql;
 use crate::import::sql::ImportSql;
+use crate::marketplace::sql::{MarketplaceSql, UnlistSql};
+use crate::mentorship::sql::{MatchSql, MentorshipSql};
 
 /// Emits a trait, and one implementation of it for each database from the same bodies.
 macro_rules! portable {
@@ -34,9 +36,15 @@ macro_rules! portable {
 pub(crate) use portable;
 
 /// The queries of all surfaces.
-pub trait Sql: MetaSql + DirectorySql + GroupSql + ImportSql {}
+pub trait Sql:
+    MetaSql + DirectorySql + GroupSql + ImportSql + MarketplaceSql + MatchSql + MentorshipSql + UnlistSql
+{
+}
 
-impl<C: MetaSql + DirectorySql + GroupSql + ImportSql> Sql for C {}
+impl<C: MetaSql + DirectorySql + GroupSql + ImportSql + MarketplaceSql + MatchSql + MentorshipSql + UnlistSql> Sql
+    for C
+{
+}
 
 portable! {
     /// Facts about this database.

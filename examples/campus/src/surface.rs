@@ -2,7 +2,7 @@
 
 use stoa_audit::Action;
 
-use crate::groups;
+use crate::{groups, marketplace, mentorship};
 
 /// A surface: one module of its own tables, statements, service functions, JSON routes and pages.
 #[derive(Clone, Copy, Debug)]
@@ -26,4 +26,4 @@ pub struct Surface {
 }
 
 /// Every surface of campus.
-pub const SURFACES: &[Surface] = &[groups::SURFACE];
+pub const SURFACES: &[Surface] = &[groups::SURFACE, mentorship::SURFACE, marketplace::SURFACE];

@@ -4,6 +4,8 @@ use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
+use crate::marketplace::expiry::ExpireDeals;
+use crate::mentorship::matching::{AssignMatches, ScoreMentees};
 
 /// Runs jobs until `stop` is ready, then lets the running ones finish.
 ///
@@ -13,6 +15,12 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
     stoa_jobs_runner::Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
         .queue("notifications", 4)
         .handle::<NotifyGroup>()
+        .queue("mentorship_matching", 4)
+        .handle::<ScoreMentees>()
+        .handle::<AssignMatches>()
+        .queue("marketplace_deal_expiry", 1)
+        .handle::<ExpireDeals>()
+        .cron(ExpireDeals::schedule()?)
         .run_until(stop)
         .await?;
     Ok(())

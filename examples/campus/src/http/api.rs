@@ -5,13 +5,14 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::openapi::OpenApi;
 use utoipa::{IntoParams, OpenApi as _, ToSchema};
 
 use crate::error::Error;
-use crate::groups;
+use crate::{groups, marketplace, mentorship};
 
 /// An error as RFC 9457 describes it, `application/problem+json`.
 #[derive(Debug)]
@@ -133,6 +134,22 @@ impl<T> Page<T> {
     }
 }
 
+/// Writes microseconds since 1970 as RFC 3339: for fields of what goes out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+pub(crate) fn moment<S: Serializer>(micros: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    let at = DateTime::from_timestamp_micros(*micros).unwrap_or_default();
+    serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+/// As [`moment`], of what may not have happened.
+#[expect(clippy::ref_option, reason = "serde hands over references")]
+pub(crate) fn maybe_moment<S: Serializer>(micros: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match micros {
+        Some(micros) => moment(micros, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "Campus", description = "An alumni platform. Errors are RFC 9457 problems; lists are keyset pages."),
@@ -142,7 +159,7 @@ struct Base;
 
 /// Describes every JSON route.
 pub(crate) fn document() -> OpenApi {
-    let surfaces = [groups::api::Api::openapi()];
+    let surfaces = [groups::api::Api::openapi(), mentorship::api::Api::openapi(), marketplace::api::Api::openapi()];
     surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);
         document

@@ -26,6 +26,8 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                         @if let Some(viewer) = viewer {
                             nav aria-label="Main" {
                                 a href="/" { "Home" }
+                                a href="/mentorship" { "Mentorship" }
+                                a href="/deals" { "Deals" }
                                 @if is_staff(viewer) {
                                     a href="/jobs" { "Jobs" }
                                     a href="/audit" { "Audit" }
