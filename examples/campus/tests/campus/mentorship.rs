@@ -215,7 +215,11 @@ async fn a_match_goes_from_proposal_to_approval_on_the_pages<F: Fixture>() {
         assert_eq!(fixture.count(RECORDS).await, expected, "what changes nothing is not recorded");
     }
     assert_eq!(fixture.count(WRONG).await, 0);
-    assert_eq!(fixture.count("SELECT sum(taken) FROM campus_mentorship_profile").await, 0, "the places are free again");
+    assert_eq!(
+        fixture.count("SELECT CAST(sum(taken) AS bigint) FROM campus_mentorship_profile").await,
+        0,
+        "the places are free again"
+    );
     for browser in [&mut mentors, &mut mentees] {
         assert_eq!(browser.post(&format!("{made}/withdraw"), "").await.location, "/mentorship");
     }
@@ -263,11 +267,11 @@ async fn who_decides_what_depends_on_who_was_asked<F: Fixture>() {
 
     matches::decide(&app, &caller(mentee), &one, Decision::Accept).await.unwrap();
     matches::decide(&app, &caller(mentor), &one, Decision::Decline).await.unwrap();
-    assert_eq!(fixture.count("SELECT sum(taken) FROM campus_mentorship_profile").await, 0);
+    assert_eq!(fixture.count("SELECT CAST(sum(taken) AS bigint) FROM campus_mentorship_profile").await, 0);
     let again = matches::propose(&app, &caller(mentee), &id, &user(mentor)).await;
     assert!(matches!(again, Err(Error::Conflict(_))), "nobody is asked twice");
     assert_eq!(
-        fixture.count("SELECT sum(taken) FROM campus_mentorship_profile").await,
+        fixture.count("SELECT CAST(sum(taken) AS bigint) FROM campus_mentorship_profile").await,
         0,
         "and no place is lost by it"
     );
@@ -312,7 +316,9 @@ async fn a_run_matches_everybody_there_is_room_for_and_the_next_one_changes_noth
     matching::start(&app, &caller(&staff), &id).await.unwrap();
     assert_eq!(drain(&app).await.succeeded, 61, "a job a mentee, and one that assigns");
     let matches = fixture.texts(MATCHES).await;
-    let room = fixture.count("SELECT sum(capacity) FROM campus_mentorship_profile WHERE role = 'mentor'").await;
+    let room = fixture
+        .count("SELECT CAST(sum(capacity) AS bigint) FROM campus_mentorship_profile WHERE role = 'mentor'")
+        .await;
     assert_eq!(i64::try_from(matches.len()).unwrap(), room.min(60));
     assert_eq!(fixture.count(WRONG).await, 0);
     assert_eq!(fixture.count(RECORDS).await, records + 1 + room.min(60), "one for the run, one for each match");
@@ -367,7 +373,9 @@ async fn two_runs_at_once_are_one<F: Fixture>() {
     drain(&app).await;
     assert_eq!(fixture.count("SELECT count(*) FROM campus_mentorship_run WHERE state = 'done'").await, 1);
     assert_eq!(fixture.count(WRONG).await, 0);
-    let room = fixture.count("SELECT sum(capacity) FROM campus_mentorship_profile WHERE role = 'mentor'").await;
+    let room = fixture
+        .count("SELECT CAST(sum(capacity) AS bigint) FROM campus_mentorship_profile WHERE role = 'mentor'")
+        .await;
     let matches = fixture.texts(MATCHES).await;
     assert_eq!(i64::try_from(matches.len()).unwrap(), room.min(60));
     let proposed = "SELECT count(*) FROM audit_record WHERE action = 'bits.mentorship.v1.MatchService/Propose'";
