@@ -24,3 +24,4 @@ pub mod worker;
 
 mod retry;
 mod text;
+mod trace;

@@ -1,9 +1,13 @@
 //! The server: `cargo run --release -p campus`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use campus::app::App;
 use campus::backend::{Backend, Postgres, Sqlite};
+use campus::http::Options;
+use campus::http::auth::{Expected, Keys, demo_secret};
 use campus::{demo, http, worker};
 use clap::Parser;
 
@@ -17,38 +21,115 @@ struct Arguments {
     /// Where to listen. The person picker exists only on a loopback address.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    #[command(flatten)]
+    sign_in: SignIn,
+    /// Limits how much one person may ask for; `off` for load tests.
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    rate_limit: Switch,
+    /// Tells browsers to come back over HTTPS only. Say so once a proxy in front of campus speaks it for good.
+    #[arg(long)]
+    hsts: bool,
 }
+
+/// Who can sign in: people with a signed token (JWT: `sub` is the id of the person, `exp` when it ends), as bearer token or in the
+/// cookie `campus_session`. With a key there is no demo and no person picker; without one there is nothing else.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Sign-in", group = clap::ArgGroup::new("keys").multiple(true))]
+struct SignIn {
+    /// A file with the secret of whoever issues tokens with HS256: at least 32 bytes.
+    #[arg(long, value_name = "FILE", group = "keys")]
+    jwt_secret_file: Option<PathBuf>,
+    /// A file with the public keys of whoever issues tokens with RS256 or `EdDSA`: a JSON Web Key Set.
+    #[arg(long, value_name = "FILE", group = "keys")]
+    jwks_file: Option<PathBuf>,
+    /// The `iss` that tokens must have.
+    #[arg(long, value_name = "ISSUER", requires = "keys")]
+    jwt_issuer: Option<String>,
+    /// What must be among the `aud` of tokens.
+    #[arg(long, value_name = "AUDIENCE", requires = "keys")]
+    jwt_audience: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+impl SignIn {
+    /// The keys, if there are any.
+    fn keys(&self) -> Result<Option<Keys>, Box<dyn std::error::Error>> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+        };
+        let mut keys = Keys::new(Expected { issuer: self.jwt_issuer.clone(), audience: self.jwt_audience.clone() });
+        if let Some(path) = &self.jwt_secret_file {
+            keys =
+                keys.secret(read(path)?.trim().as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        if let Some(path) = &self.jwks_file {
+            keys = keys.jwks(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok((self.jwt_secret_file.is_some() || self.jwks_file.is_some()).then_some(keys))
+    }
+}
+
+/// Why campus does not start, and what to do about it.
+const NOBODY_CAN_SIGN_IN: &str = "nobody could sign in. Either name the keys of whoever issues your tokens with --jwt-secret-file FILE or \
+    --jwks-file FILE, or run the demo: on a loopback address such as --listen 127.0.0.1:8080, with a database that is empty or was made \
+    by the demo";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,campus=info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let arguments = Arguments::parse();
-    match arguments.database.strip_prefix("sqlite:") {
-        Some(path) => serve(Sqlite::open(path).await?, &arguments).await,
-        None => serve(Postgres::open(&arguments.database).await?, &arguments).await,
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("campus: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-async fn serve<B: Backend>(backend: B, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let app = App::open(backend).await?;
-    // The demo, and the picker that signs anybody in, stay on this machine.
-    let is_local = arguments.listen.ip().is_loopback();
-    if is_local {
-        demo::make(&app).await?;
+async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,campus=info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let keys = arguments.sign_in.keys()?;
+    if keys.is_none() && !arguments.listen.ip().is_loopback() {
+        return Err(NOBODY_CAN_SIGN_IN.into());
     }
-    let is_demo = is_local && app.is_demo().await?;
+    match arguments.database.strip_prefix("sqlite:") {
+        Some(path) => serve(Sqlite::open(path).await?, keys, arguments).await,
+        None => serve(Postgres::open(&arguments.database).await?, keys, arguments).await,
+    }
+}
+
+async fn serve<B: Backend>(
+    backend: B,
+    keys: Option<Keys>,
+    arguments: &Arguments,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let app = App::open(backend).await?;
+    let options = if let Some(keys) = keys {
+        Options::production(keys)
+    } else {
+        // The demo, and the picker that signs anybody in: the address is a loopback address.
+        demo::make(&app).await?;
+        if !app.is_demo().await? {
+            return Err(NOBODY_CAN_SIGN_IN.into());
+        }
+        Options::demo_with(&demo_secret(&app).await?)
+    };
+    let options = if arguments.hsts { options.https_only() } else { options };
+    let options = if arguments.rate_limit == Switch::Off { options.rates(None) } else { options };
 
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
     println!("Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.database);
-    if !is_demo {
-        println!("There is no person picker here: it needs a loopback address and a database that the demo made.");
-    }
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));
-    let server = axum::serve(listener, http::router(app, is_demo)).with_graceful_shutdown(until(stopped));
+    let service = http::router(app, options).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(until(stopped));
     let mut server = tokio::spawn(server.into_future());
     // Neither goes on without the other.
     tokio::select! {

@@ -4,6 +4,7 @@ mod fixture;
 
 mod atomicity;
 mod facts;
+mod http;
 mod import;
 mod marketplace;
 mod members;

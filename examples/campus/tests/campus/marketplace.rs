@@ -75,7 +75,7 @@ async fn a_deal_goes_from_draft_to_a_code_that_is_taken_once<F: Fixture>() {
     let people = fixture.texts("SELECT id FROM campus_person ORDER BY id").await;
     let mut others = people.into_iter().filter(|person| *person != staff);
     let (agent, person, clerk) = (others.next().unwrap(), others.next().unwrap(), others.next().unwrap());
-    let site = router(app.clone(), true);
+    let site = router(app.clone(), campus::http::Options::demo());
     let mut staffs = Browser::signed_in(site.clone(), &staff).await;
     let mut agents = Browser::signed_in(site.clone(), &agent).await;
     let mut persons = Browser::signed_in(site.clone(), &person).await;
@@ -281,11 +281,11 @@ async fn a_deal_of_others_does_not_exist<F: Fixture>() {
     let deal = published(&app, &agent, &partner, "batch:2018,group:none", 50).await;
     let records = fixture.count(RECORDS).await;
 
-    let mut insiders = Browser::signed_in(router(app.clone(), true), inside).await;
+    let mut insiders = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), inside).await;
     assert!(insiders.get("/deals").await.body.contains("Half a wombat"));
     assert!(insiders.get("/search?q=wombat").await.body.contains("1 found"));
     assert_eq!(insiders.get(&format!("/api/v1/deals/{deal}")).await.status, 200);
-    let mut browser = Browser::signed_in(router(app.clone(), true), outside).await;
+    let mut browser = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), outside).await;
     for list in ["/deals", "/deals/codes", "/partners", "/api/v1/deals", "/api/v1/deals/codes", "/api/v1/partners"] {
         let answer = browser.get(list).await;
         assert_eq!(answer.status, 200, "{list}");
@@ -318,7 +318,7 @@ async fn a_deal_of_others_does_not_exist<F: Fixture>() {
 async fn nonsense_is_refused_and_writes_nothing<F: Fixture>() {
     let (fixture, app, _, partner, agent) = partner::<F>().await;
     let records = fixture.count(RECORDS).await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), &agent).await;
+    let mut browser = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), &agent).await;
     let drafts = format!("/partners/{partner}/deals");
     let times = "from=2030-01-01&until=2030-01-02";
     for (path, form) in [

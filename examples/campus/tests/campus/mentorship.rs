@@ -175,9 +175,9 @@ async fn a_match_goes_from_proposal_to_approval_on_the_pages<F: Fixture>() {
     let people = fixture.texts("SELECT id FROM campus_person ORDER BY id").await;
     let mut others = people.into_iter().filter(|id| *id != staff);
     let (mentor, mentee) = (others.next().unwrap(), others.next().unwrap());
-    let mut staffs = Browser::signed_in(router(app.clone(), true), &staff).await;
-    let mut mentors = Browser::signed_in(router(app.clone(), true), &mentor).await;
-    let mut mentees = Browser::signed_in(router(app.clone(), true), &mentee).await;
+    let mut staffs = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), &staff).await;
+    let mut mentors = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), &mentor).await;
+    let mut mentees = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), &mentee).await;
     let before = fixture.count(RECORDS).await;
     let mut expected = before;
 
@@ -426,10 +426,10 @@ async fn a_programme_of_others_does_not_exist<F: Fixture>() {
     let one = matches::propose(&app, &caller(inside), &id, &user(&theirs[1])).await.unwrap().id;
     let records = fixture.count(RECORDS).await;
 
-    let mut insiders = Browser::signed_in(router(app.clone(), true), inside).await;
+    let mut insiders = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), inside).await;
     assert!(insiders.get("/mentorship").await.body.contains("Walks and questions"));
     assert!(insiders.get("/search?q=axolotl").await.body.contains("1 found"));
-    let mut browser = Browser::signed_in(router(app.clone(), true), outside).await;
+    let mut browser = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), outside).await;
     for list in ["/mentorship", "/api/v1/mentorship", "/api/v1/matches"] {
         let answer = browser.get(list).await;
         assert_eq!(answer.status, 200);
@@ -471,7 +471,7 @@ fn uuid_of_nothing() -> &'static str {
 async fn nonsense_is_refused_and_writes_nothing<F: Fixture>() {
     let (fixture, app, staff, id) = programme::<F>("campus:everyone").await;
     let records = fixture.count(RECORDS).await;
-    let mut browser = Browser::signed_in(router(app.clone(), true), &staff).await;
+    let mut browser = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), &staff).await;
     let profile = format!("/mentorship/{id}/profile");
     let many = "a,".repeat(300);
     for (path, form) in [
