@@ -47,7 +47,29 @@ capabilities::capabilities! {
         CloseOpening = "platform.opening.close",
         /// See how large the search index is.
         ReadSearch = "platform.search.read",
+        /// Make mentorship programmes, match who takes part, approve matches.
+        ManageMentorship = "platform.mentorship.manage",
+        /// Make partners of the marketplace, and say who acts for them.
+        ManageMarketplace = "platform.marketplace.manage",
     }
+}
+
+capabilities::capabilities! {
+    /// What one may do for a partner of the marketplace.
+    pub enum PartnerCapability {
+        /// Write deals, publish and withdraw them.
+        ManageDeals = "partner.deal.manage",
+        /// Take the codes of people who come.
+        VerifyCodes = "partner.code.verify",
+    }
+}
+
+/// Roles at a partner.
+pub(crate) fn partner_matrix() -> capabilities::Result<Matrix<PartnerCapability>> {
+    Matrix::new([
+        Rule::new("clerk").grants([PartnerCapability::VerifyCodes]),
+        Rule::new("agent").inherits("clerk").grants([PartnerCapability::ManageDeals]),
+    ])
 }
 
 /// Roles in a group.
@@ -80,6 +102,8 @@ pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapabilit
         PlatformCapability::CloseOpening,
         PlatformCapability::ManageJobs,
         PlatformCapability::ReadSearch,
+        PlatformCapability::ManageMentorship,
+        PlatformCapability::ManageMarketplace,
     ])])
 }
 

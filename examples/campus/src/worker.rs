@@ -16,6 +16,8 @@ const COMPACTION: Duration = Duration::from_secs(20);
 
 /// How long one batch of the recommender may take: whoever is left has their turn in the next one.
 const RECOMMENDING: Duration = Duration::from_mins(8);
+use crate::marketplace::expiry::ExpireDeals;
+use crate::mentorship::matching::{AssignMatches, ScoreMentees};
 use crate::staff::accrual::{self, AccrueLeave};
 use crate::staff::payroll::ComputeRun;
 
@@ -48,6 +50,12 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
         .cron(accrual::monthly()?)
         .queue("staff_payroll", 1)
         .handle::<ComputeRun>()
+        .queue("mentorship_matching", 4)
+        .handle::<ScoreMentees>()
+        .handle::<AssignMatches>()
+        .queue("marketplace_deal_expiry", 1)
+        .handle::<ExpireDeals>()
+        .cron(ExpireDeals::schedule()?)
         .run_until(stop)
         .await?;
     Ok(())
