@@ -39,15 +39,37 @@ capabilities::capabilities! {
         ManageJobs = "platform.jobs.manage",
         /// See the audit records.
         ReadAudit = "platform.audit.read",
-        /// See how large the search index is.
-        ReadSearch = "platform.search.read",
         /// Plan an event for everybody, change it, call it off.
         CreateCampusEvent = "platform.event.create",
         /// Write announcements, publish and withdraw them.
         ManageAnnouncements = "platform.announcement.manage",
         /// Take an opening off the jobs board, whoever wrote it.
         CloseOpening = "platform.opening.close",
+        /// See how large the search index is.
+        ReadSearch = "platform.search.read",
+        /// Make mentorship programmes, match who takes part, approve matches.
+        ManageMentorship = "platform.mentorship.manage",
+        /// Make partners of the marketplace, and say who acts for them.
+        ManageMarketplace = "platform.marketplace.manage",
     }
+}
+
+capabilities::capabilities! {
+    /// What one may do for a partner of the marketplace.
+    pub enum PartnerCapability {
+        /// Write deals, publish and withdraw them.
+        ManageDeals = "partner.deal.manage",
+        /// Take the codes of people who come.
+        VerifyCodes = "partner.code.verify",
+    }
+}
+
+/// Roles at a partner.
+pub(crate) fn partner_matrix() -> capabilities::Result<Matrix<PartnerCapability>> {
+    Matrix::new([
+        Rule::new("clerk").grants([PartnerCapability::VerifyCodes]),
+        Rule::new("agent").inherits("clerk").grants([PartnerCapability::ManageDeals]),
+    ])
 }
 
 /// Roles in a group.
@@ -74,12 +96,14 @@ pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
 pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapability>> {
     Matrix::new([Rule::new("staff").grants([
         PlatformCapability::ReadJobs,
-        PlatformCapability::ManageJobs,
         PlatformCapability::ReadAudit,
-        PlatformCapability::ReadSearch,
         PlatformCapability::CreateCampusEvent,
         PlatformCapability::ManageAnnouncements,
         PlatformCapability::CloseOpening,
+        PlatformCapability::ManageJobs,
+        PlatformCapability::ReadSearch,
+        PlatformCapability::ManageMentorship,
+        PlatformCapability::ManageMarketplace,
     ])])
 }
 

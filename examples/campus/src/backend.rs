@@ -147,6 +147,9 @@ pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (5, "calendar", include_str!("../migrations/sqlite/0005_calendar.sql")),
         (6, "announcements", include_str!("../migrations/sqlite/0006_announcements.sql")),
         (7, "recommender", include_str!("../migrations/sqlite/0007_recommender.sql")),
+        (10, "staff", include_str!("../migrations/sqlite/0010_staff.sql")),
+        (8, "mentorship", include_str!("../migrations/sqlite/0008_mentorship.sql")),
+        (9, "marketplace", include_str!("../migrations/sqlite/0009_marketplace.sql")),
     ])
 });
 
@@ -160,6 +163,9 @@ pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (5, "calendar", include_str!("../migrations/postgres/0005_calendar.sql")),
         (6, "announcements", include_str!("../migrations/postgres/0006_announcements.sql")),
         (7, "recommender", include_str!("../migrations/postgres/0007_recommender.sql")),
+        (10, "staff", include_str!("../migrations/postgres/0010_staff.sql")),
+        (8, "mentorship", include_str!("../migrations/postgres/0008_mentorship.sql")),
+        (9, "marketplace", include_str!("../migrations/postgres/0009_marketplace.sql")),
     ])
 });
 

@@ -1,6 +1,7 @@
 //! The demo campus: small, and the same every time.
 
 mod calendar;
+mod staff;
 
 use chrono::{TimeDelta, Utc};
 use stoa_capabilities::{Scoped, scoped};
@@ -191,6 +192,7 @@ pub async fn make<B: Backend>(app: &App<B>) -> Result<()> {
         add_group(app, &mut tx, group, index, &people).await?;
     }
     calendar::make(app, &mut tx, &UserId::new(&*people[0].id)?).await?;
+    staff::make(app, &mut tx, &people).await?;
     app.commit(tx.into_inner()).await
 }
 

@@ -245,6 +245,11 @@ impl GroupKind {
         Ok(Scope::new(self.scope_type(), ScopeId::new(id)?))
     }
 
+    /// The kind of group whose members make this scope, if it is one of a group.
+    pub fn of_scope(scope: &Scope) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.scope_type() == *scope.kind())
+    }
+
     /// Returns the type of the scopes of such groups.
     pub fn scope_type(self) -> ScopeType {
         match self {

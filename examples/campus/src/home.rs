@@ -9,14 +9,13 @@ use stoa_search::Surface;
 use crate::app::{App, Viewer};
 use crate::backend::Backend;
 use crate::error::Result;
-use crate::groups::posts::Post;
 use crate::groups::sql::GroupSql as _;
 use crate::groups::{Group, GroupKind};
-use crate::http::layout::{group_card, page, post_card};
+use crate::http::layout::{group_card, page};
 use crate::http::session::Session;
 use crate::http::{Routes, Site};
 use crate::recommender::{self, Recommended};
-use crate::{announcements, calendar, notices};
+use crate::{announcements, calendar, feed, notices};
 
 /// Adds the home page.
 pub(crate) fn routes<B: Backend>(routes: Routes<B>) -> Routes<B> {
@@ -24,11 +23,9 @@ pub(crate) fn routes<B: Backend>(routes: Routes<B>) -> Routes<B> {
 }
 
 /// Posts and groups that are shown, and of each kind of recommendation.
-const POSTS: usize = 6;
+const POSTS: u8 = 6;
 const GROUPS: usize = 12;
 const RECOMMENDED: usize = 4;
-/// Groups for whoever is in none and has no recommendations yet.
-const BEGINNINGS: i64 = 4;
 
 /// Kinds of recommendations, under what they are headed.
 const KINDS: [(Surface, &str); 5] = [
@@ -43,16 +40,15 @@ const KINDS: [(Surface, &str); 5] = [
 async fn home<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
     let app = &site.app;
     let (mut tx, viewer) = app.read_as(&session.caller.user).await?;
-    let news = news::<B::Connection>(&mut tx, &viewer).await?;
-    let names = app.names(&mut tx, news.iter().map(|post| post.author_id.as_str())).await?;
-    let announced = announcements::pages::section::<B>(&mut tx, &viewer, 3).await?;
-    let events = calendar::pages::section::<B>(&mut tx, &viewer, 6).await?;
-    let notices = notices::recent::<B>(&mut tx, &viewer, 5).await?;
+    let news = feed::newest(&mut *tx, &viewer, POSTS).await?;
     let mine = groups::<B::Connection>(&mut tx, &viewer).await?;
     let recommended = recommended(app, &mut tx, &viewer).await?;
     let is_new_here = mine.is_empty() && !recommended.iter().any(|(heading, _)| *heading == KINDS[0].1);
-    let beginnings = if is_new_here { tx.groups("", "", BEGINNINGS).await? } else { Vec::new() };
+    let beginnings = if is_new_here { tx.groups("", "", 4).await? } else { Vec::new() };
     let first_name = viewer.person.name.split(' ').next().unwrap_or_default();
+    let announced = announcements::pages::section::<B>(&mut tx, &viewer, 3).await?;
+    let events = calendar::pages::section::<B>(&mut tx, &viewer, 6).await?;
+    let notices = notices::recent::<B>(&mut tx, &viewer, 5).await?;
     Ok(page(
         "Home",
         Some(&viewer),
@@ -60,16 +56,16 @@ async fn home<B: Backend>(State(site): State<Site<B>>, session: Session) -> Resu
         &html! {
             h1 { (greeting(Utc::now().hour())) ", " (first_name) }
             p.lead { (viewer.person.headline) }
+            (notices::section(&notices))
             div.home {
                 div {
-                    (notices::section(&notices))
                     (announced)
+                    (events)
                     section aria-labelledby="new" {
                         h2 #new { "New in your groups" }
-                        ul.stack { @for post in &news { (post_card(post, &names[&post.author_id])) } }
-                        @if news.is_empty() { (no_news(&mine)) }
+                        ul.stack { @for item in &news { (feed::pages::card(item)) } }
+                        @if news.is_empty() { (no_news(&mine)) } @else { p { a href="/feed" { "Everything from your groups" } } }
                     }
-                    (events)
                     section aria-labelledby="groups" {
                         h2 #groups { "Your groups" }
                         ul.grid { @for (group, role) in &mine { (group_card(group, Some(role))) } }
@@ -102,22 +98,10 @@ fn greeting(hour: u32) -> &'static str {
     }
 }
 
-/// The newest posts that the viewer was told of; whoever has left a group since no longer reads it.
-async fn news<C: crate::sql::Sql>(conn: &mut C, viewer: &Viewer) -> Result<Vec<Post>> {
-    let told = conn.notified_posts(&viewer.person.id, 100).await?;
-    let is_readable = |post: &Post| post.scope().is_ok_and(|scope| viewer.memberships.is_member(&scope));
-    Ok(told.into_iter().filter(is_readable).take(POSTS).collect())
-}
-
 /// The viewer's groups, with their role in each.
 async fn groups<C: crate::sql::Sql>(conn: &mut C, viewer: &Viewer) -> Result<Vec<(Group, String)>> {
     let mut mine = Vec::new();
-    for scope in viewer
-        .memberships
-        .scopes()
-        .filter(|scope| GroupKind::ALL.iter().any(|kind| kind.scope_type() == *scope.kind()))
-        .take(GROUPS)
-    {
+    for scope in viewer.memberships.scopes().filter(|scope| GroupKind::of_scope(scope).is_some()).take(GROUPS) {
         let role = viewer.memberships.role(scope).map(Role::to_string).unwrap_or_default();
         mine.extend(conn.group(scope.id().as_str()).await?.map(|group| (group, role)));
     }

@@ -3,6 +3,8 @@
 pub mod app;
 pub mod caller;
 pub mod groups;
+pub mod marketplace;
+pub mod mentorship;
 
 pub mod announcements;
 pub mod calendar;
@@ -13,6 +15,7 @@ pub mod import;
 pub mod openings;
 pub mod recommender;
 pub mod search;
+pub mod staff;
 
 pub mod access;
 pub mod admin;
@@ -27,5 +30,6 @@ pub mod demo;
 pub mod http;
 pub mod worker;
 
+mod retry;
 mod text;
 mod trace;

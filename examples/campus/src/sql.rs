@@ -54,6 +54,13 @@ bundle! {
     crate::openings::sql::OpeningSql,
     crate::recommender::sql::DueSql,
     crate::recommender::sql::RecommenderSql,
+    crate::marketplace::sql::MarketplaceSql,
+    crate::marketplace::sql::UnlistSql,
+    crate::mentorship::sql::MatchSql,
+    crate::mentorship::sql::MentorshipSql,
+    crate::staff::sql::LeaveSql,
+    crate::staff::sql::PayrollSql,
+    crate::staff::sql::StaffSql,
 }
 
 portable! {

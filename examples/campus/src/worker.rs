@@ -1,8 +1,8 @@
 //! The in-process worker.
 
+use crate::announcements::publish::{PublishAnnouncement, TellReaders};
 use std::time::Duration;
 
-use crate::announcements::publish::{PublishAnnouncement, TellReaders};
 use crate::app::App;
 use crate::backend::Backend;
 use crate::calendar::notify::{TellCancelled, TellMovedUp};
@@ -16,6 +16,10 @@ const COMPACTION: Duration = Duration::from_secs(20);
 
 /// How long one batch of the recommender may take: whoever is left has their turn in the next one.
 const RECOMMENDING: Duration = Duration::from_mins(8);
+use crate::marketplace::expiry::ExpireDeals;
+use crate::mentorship::matching::{AssignMatches, ScoreMentees};
+use crate::staff::accrual::{self, AccrueLeave};
+use crate::staff::payroll::ComputeRun;
 
 /// Runs jobs until `stop` is ready, then lets the running ones finish.
 ///
@@ -31,6 +35,7 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
         .handle::<PublishAnnouncement>()
         .handle::<TellReaders>()
         .handle::<CloseExpired>()
+        .cron(expire::timetable()?)
         .every("search.compact", Duration::from_mins(1), |batch| async move {
             let app: &App<B> = batch.state();
             app.search.compact(app.backend.pool(), COMPACTION).await?;
@@ -40,7 +45,17 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
             recommender::run(batch.state(), Some(&batch), Some(RECOMMENDING), |_| {}).await?;
             Ok(())
         })
-        .cron(expire::timetable()?)
+        .queue("staff_leave", 1)
+        .handle::<AccrueLeave>()
+        .cron(accrual::monthly()?)
+        .queue("staff_payroll", 1)
+        .handle::<ComputeRun>()
+        .queue("mentorship_matching", 4)
+        .handle::<ScoreMentees>()
+        .handle::<AssignMatches>()
+        .queue("marketplace_deal_expiry", 1)
+        .handle::<ExpireDeals>()
+        .cron(ExpireDeals::schedule()?)
         .run_until(stop)
         .await?;
     Ok(())

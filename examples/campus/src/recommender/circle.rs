@@ -38,14 +38,9 @@ pub(super) struct Circles {
     neighbours: HashMap<(String, String), Neighbours>,
 }
 
-/// Whether a scope is that of a group of any kind.
-pub(super) fn is_group(scope: &Scope) -> bool {
-    GroupKind::ALL.iter().any(|kind| kind.scope_type() == *scope.kind())
-}
-
 /// Whether a scope tells anything of what its members have in common.
 pub(super) fn tells(scope: &Scope) -> bool {
-    is_group(scope) || scope.kind() == &BATCH
+    GroupKind::of_scope(scope).is_some() || scope.kind() == &BATCH
 }
 
 impl Circles {
@@ -63,7 +58,7 @@ impl Circles {
         let mut circle = Circle::default();
         for member in page.items {
             for scope in app.membership.of(conn, member.user()).await?.scopes() {
-                if is_group(scope) {
+                if GroupKind::of_scope(scope).is_some() {
                     *circle.groups.entry(scope.id().to_string()).or_default() += 1;
                 }
             }

@@ -6,7 +6,6 @@ use stoa_membership::{BATCH, Scope, State, UserId};
 use stoa_search::Surface as Place;
 use stoa_search::recommendation as store;
 
-use super::circle::is_group;
 use super::sql::RecommenderSql as _;
 use super::why::Why;
 use super::{as_user, candidates};
@@ -14,6 +13,7 @@ use crate::app::{App, Viewer};
 use crate::backend::Backend;
 use crate::calendar::sql::CalendarSql as _;
 use crate::error::Result;
+use crate::groups::GroupKind;
 use crate::groups::sql::GroupSql as _;
 use crate::openings::sql::OpeningSql as _;
 
@@ -112,7 +112,8 @@ async fn is_news<B: Backend>(
 ) -> Result<bool> {
     if *place == Place::GROUPS {
         let Some(group) = conn.group(id).await? else { return Ok(false) };
-        let own = app.membership.get(conn, &viewer.user, &group.scope()?).await?;
+        let scope = group.scope()?;
+        let own = app.membership.get(conn, &viewer.user, &scope).await?;
         return Ok(own.is_none_or(|own| !own.is_active() && own.state() != State::Banned));
     }
     if *place == Place::EVENTS {
@@ -139,7 +140,9 @@ async fn in_words<C: crate::sql::Sql>(
         Why::In(scope) => {
             if !names.contains_key(scope) {
                 let name = match scope.kind() {
-                    _ if is_group(scope) => conn.group(scope.id().as_str()).await?.map(|group| group.name),
+                    _ if GroupKind::of_scope(scope).is_some() => {
+                        conn.group(scope.id().as_str()).await?.map(|group| group.name)
+                    }
                     kind if kind == &BATCH => Some(format!("the class of {}", scope.id())),
                     _ => None,
                 };

@@ -8,7 +8,7 @@ use stoa_search::recommendation::{Candidate, Reason};
 use stoa_search::{EntityId, MatchMode, Query, Surface as Place};
 
 use super::PLACES;
-use super::circle::{Circle, Circles, is_group, tells};
+use super::circle::{Circle, Circles, tells};
 use super::sql::RecommenderSql as _;
 use super::why::Why;
 use crate::app::{App, Viewer};
@@ -76,9 +76,11 @@ pub(super) async fn candidates<B: Backend>(
         }
         match &place {
             place if *place == Place::GROUPS => {
-                let is_in =
-                    |kind: GroupKind, id: &str| kind.scope(id).is_ok_and(|scope| viewer.memberships.is_member(&scope));
-                board.retain(|id, _| !GroupKind::ALL.into_iter().any(|kind| is_in(kind, id)));
+                board.retain(|id, _| {
+                    !GroupKind::ALL
+                        .into_iter()
+                        .any(|kind| kind.scope(id).is_ok_and(|scope| viewer.memberships.is_member(&scope)))
+                });
             }
             place if *place == Place::DIRECTORY => {
                 board.remove(viewer.user.as_str());
@@ -140,7 +142,7 @@ async fn shared<B: Backend>(
                 board.entry(group.clone()).or_default().add(share(*people, &circle), why);
             }
         }
-        if is_group(scope)
+        if GroupKind::of_scope(scope).is_some()
             && let Some(board) = boards.get_mut(Place::FEED.as_str())
         {
             for (age, post) in (1_u8..).zip(conn.posts(scope.id().as_str(), None, NEWEST).await?) {
