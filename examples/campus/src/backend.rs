@@ -21,7 +21,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
     type Transaction: DerefMut<Target = Self::Connection> + Send;
     /// Lends connections to the pages and to the job runner.
     type Pool: membership::Source<Connection = Self::Connection, Transaction = Self::Transaction>
-        + jobs::Source<Connection = Self::Connection>;
+        + jobs::Source<Connection = Self::Connection>
+        + search::Source<Connection = Self::Connection>;
     /// Memberships on this database.
     type Membership: membership::Store<Connection = Self::Connection> + Clone;
     /// Audit records on this database.

@@ -47,7 +47,7 @@ pub const SURFACE: Surface = Surface {
     paths: &["/groups", "/posts", "/api/v1/groups", "/api/v1/posts"],
 };
 
-const CREATED: Action = Action::new("bits.groups.v1.GroupService/CreateGroup");
+pub(crate) const CREATED: Action = Action::new("bits.groups.v1.GroupService/CreateGroup");
 const JOINED: Action = Action::new("bits.groups.v1.GroupService/JoinGroup");
 const LEFT: Action = Action::new("bits.groups.v1.GroupService/LeaveGroup");
 
@@ -106,7 +106,8 @@ pub struct Group {
 }
 
 impl Group {
-    fn document(&self) -> Result<Document> {
+    /// The group as it is found: by everybody.
+    pub(crate) fn document(&self) -> Result<Document> {
         Ok(Document::new(stoa_search::Surface::GROUPS, self.id.as_str().try_into()?)
             .title(&self.name)
             .body(&self.description)
@@ -114,7 +115,7 @@ impl Group {
             .audience([Tag::try_from(EVERYONE)?]))
     }
 
-    fn entity(&self) -> Result<Entity> {
+    pub(crate) fn entity(&self) -> Result<Entity> {
         Ok(Entity::new(EntityType::from_static("group"), EntityId::new(&*self.id)?))
     }
 }

@@ -12,6 +12,8 @@ pub mod search;
 pub mod access;
 pub mod admin;
 pub mod backend;
+pub mod bulk;
+pub mod cli;
 pub mod error;
 pub mod sql;
 pub mod surface;

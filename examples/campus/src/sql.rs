@@ -6,6 +6,7 @@
 
 use sqlx::Result;
 
+use crate::bulk::BulkSql;
 use crate::directory::sql::DirectorySql;
 use crate::groups::sql::GroupSql;
 use crate::import::sql::ImportSql;
@@ -34,9 +35,9 @@ macro_rules! portable {
 pub(crate) use portable;
 
 /// The queries of all surfaces.
-pub trait Sql: MetaSql + DirectorySql + GroupSql + ImportSql {}
+pub trait Sql: MetaSql + BulkSql + DirectorySql + GroupSql + ImportSql {}
 
-impl<C: MetaSql + DirectorySql + GroupSql + ImportSql> Sql for C {}
+impl<C: MetaSql + BulkSql + DirectorySql + GroupSql + ImportSql> Sql for C {}
 
 portable! {
     /// Facts about this database.
@@ -63,6 +64,17 @@ portable! {
             )
             .fetch_one(self)
             .await
+        }
+
+        /// Replaces a fact about this database, if it is still what it was; says whether it was.
+        async fn replace_meta(&mut self, name: &str, before: &str, value: &str) -> Result<bool> {
+            let replaced = sqlx::query("UPDATE campus_meta SET value = $3 WHERE name = $1 AND value = $2")
+                .bind(name)
+                .bind(before)
+                .bind(value)
+                .execute(self)
+                .await?;
+            Ok(replaced.rows_affected() == 1)
         }
 
         /// Reads a fact about this database.

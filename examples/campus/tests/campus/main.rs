@@ -3,6 +3,7 @@
 mod fixture;
 
 mod atomicity;
+mod demo;
 mod facts;
 mod import;
 mod members;
