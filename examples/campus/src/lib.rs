@@ -11,6 +11,7 @@ pub mod search;
 
 pub mod access;
 pub mod admin;
+pub mod adminctl;
 pub mod backend;
 pub mod bulk;
 pub mod cli;

@@ -1,5 +1,7 @@
 //! The in-process worker.
 
+use stoa_jobs_runner::{Job as _, Runner};
+
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Result;
@@ -10,10 +12,11 @@ use crate::groups::notify::NotifyGroup;
 /// # Errors
 /// If the database stays away.
 pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send) -> Result<()> {
-    stoa_jobs_runner::Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
-        .queue("notifications", 4)
-        .handle::<NotifyGroup>()
-        .run_until(stop)
-        .await?;
+    runner(app).queue(NotifyGroup::QUEUE, 4).run_until(stop).await?;
     Ok(())
+}
+
+/// Knows every job of campus, and serves no queue yet.
+pub fn runner<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
+    Runner::new(app.jobs.clone(), app.backend.pool().clone(), app).handle::<NotifyGroup>()
 }
