@@ -28,7 +28,7 @@ enum Command {
         /// Takes the ten minutes of `jobs.pinned_snapshot_rate`.
         #[arg(long)]
         long: bool,
-        /// Takes one subject only: of `jobs` drain, pickup, enqueue, pinned, sqlite or idle; of `search` large, which is 700,000
+        /// Takes one subject only: of `campus` start or load; of `jobs` drain, pickup, enqueue, pinned, sqlite or idle; of `search` large, which is 700,000
         /// documents and left out otherwise.
         #[arg(long)]
         only: Option<String>,
@@ -97,6 +97,6 @@ async fn main() {
         print(search::compare(&setup).await);
     }
     if wants(Area::Campus) {
-        print(campus::compare(&setup));
+        print(campus::compare(&setup).await);
     }
 }

@@ -14,6 +14,7 @@ use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::sql::MetaSql as _;
+use crate::trace;
 
 /// Everybody on campus sees what carries this audience tag.
 pub const EVERYONE: &str = "campus:everyone";
@@ -64,7 +65,7 @@ impl<B: Backend> App<B> {
             group_capabilities: Capabilities::new(facts.clone(), access::group_matrix()?),
             platform_capabilities: Capabilities::new(facts, access::platform_matrix()?),
             audit: Audit::new(audit),
-            jobs: Jobs::new(jobs),
+            jobs: Jobs::new(jobs).trace(trace::current),
             search: Search::new(search),
         })
     }

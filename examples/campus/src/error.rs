@@ -1,9 +1,10 @@
 //! What can go wrong, and what a visitor is told of it.
 
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
-use maud::html;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::http::answer::Refusal;
 
 /// A result of campus.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -24,14 +25,24 @@ pub enum Error {
     /// A form was sent from somewhere else.
     #[error("this form was not sent from a page of campus")]
     ForeignOrigin,
-    /// No way to sign in is configured.
-    #[error(
-        "this database was not made by the demo, or the listener is not a loopback address: there is no person picker here"
-    )]
-    NoSignIn,
-    /// Nobody is signed in.
-    #[error("you are nobody yet: pick a person first")]
+    /// There is a picker only where the demo is.
+    #[error("there is no person picker here: people sign in through their organisation")]
+    NoPicker,
+    /// Nobody is signed in, or somebody campus does not know.
+    #[error("you are nobody yet: sign in first")]
     NotSignedIn,
+    /// A token that proves nothing: expired, forged, from or for somebody else.
+    #[error("this sign-in does not hold, or no longer: sign in again")]
+    BadToken,
+    /// More requests than one person makes.
+    #[error("these are too many requests: try again in {seconds} seconds")]
+    TooMany {
+        /// After so many seconds there is room for another.
+        seconds: u64,
+    },
+    /// The answer takes too long.
+    #[error("this took too long and was given up: look whether it was done before you try again")]
+    TimedOut,
     /// A form or an address is not what the page expects.
     #[error("{0}")]
     Malformed(String),
@@ -73,12 +84,14 @@ impl Error {
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoPicker => StatusCode::NOT_FOUND,
             Self::Forbidden | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::NoSignIn | Self::NotSignedIn => StatusCode::UNAUTHORIZED,
+            Self::NotSignedIn | Self::BadToken => StatusCode::UNAUTHORIZED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Membership(_) => StatusCode::CONFLICT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -146,7 +159,10 @@ impl From<stoa_search::Error> for Error {
 
 impl From<FormRejection> for Error {
     fn from(rejection: FormRejection) -> Self {
-        Self::Malformed(rejection.body_text())
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            _ => Self::Malformed(rejection.body_text()),
+        }
     }
 }
 
@@ -157,18 +173,15 @@ impl From<QueryRejection> for Error {
 }
 
 impl IntoResponse for Error {
+    /// Says what is wrong; the outermost layer writes it as a page or as a problem.
     fn into_response(self) -> Response {
-        if matches!(self, Self::NotSignedIn) {
-            return Redirect::to("/people").into_response();
-        }
         self.log();
-        let content = html! {
-            h1 { (self.status().canonical_reason().unwrap_or("Error")) }
-            p.lead { (self.to_string()) }
-            p { a href="/" { "Back to the start" } }
-        };
-        let page = crate::http::bare_page("Error", &content);
-        (self.status(), page).into_response()
+        let mut response = self.status().into_response();
+        if let Self::TooMany { seconds } = self {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response.extensions_mut().insert(Refusal::from(&self));
+        response
     }
 }
 

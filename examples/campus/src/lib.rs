@@ -24,3 +24,4 @@ pub mod http;
 pub mod worker;
 
 mod text;
+mod trace;

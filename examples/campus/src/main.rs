@@ -1,6 +1,7 @@
 //! The server: `cargo run --release -p campus`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use campus::app::App;
@@ -8,52 +9,110 @@ use campus::backend::{Backend, Postgres, Sqlite};
 use campus::cli::{Bar, Database, EMBEDDED};
 use campus::demo::{self, Plan, Size};
 use campus::error::causes;
+use campus::http::Options;
+use campus::http::auth::{Expected, Keys, demo_secret};
 use campus::{http, worker};
 use clap::{Parser, Subcommand};
 
 /// An alumni platform on one database. Without arguments: an embedded file with a small demo campus in it.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// Where the data is: `sqlite:PATH` or `postgres://USER@HOST/NAME`. Without it: an embedded file, with a small demo in it.
-    #[arg(long, value_name = "URL", global = true)]
-    database: Option<Database>,
-    /// Where to listen. The person picker exists only on a loopback address.
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS", global = true)]
-    listen: SocketAddr,
-    /// Makes a demo campus in an empty database, and finishes one that was interrupted.
-    #[arg(long, value_enum, value_name = "SIZE", global = true)]
-    demo: Option<Size>,
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Serves the pages and the JSON interface, and runs jobs. This is what happens without a command.
-    Serve,
-    /// Brings the schema up to date, makes the demo if `--demo` asks for one, and ends.
-    Migrate,
+    Serve(Box<Serve>),
+    /// Brings the schema up to date, makes a demo if `--demo` asks for one, and ends.
+    Migrate(Data),
 }
 
-impl Arguments {
-    fn database(&self) -> Result<Database, &'static str> {
-        self.database.clone().map_or_else(|| EMBEDDED.parse(), Ok)
-    }
+#[derive(clap::Args)]
+struct Data {
+    /// Where the data is: `sqlite:PATH` or `postgres://USER@HOST/NAME`.
+    #[arg(long, default_value = EMBEDDED, value_name = "URL")]
+    database: Database,
+    /// Makes a demo in an empty database, and finishes one that was interrupted. Where nobody else could sign in, that is the small one.
+    #[arg(long, value_enum, value_name = "SIZE")]
+    demo: Option<Size>,
+}
 
-    /// The demo somebody asked for. Nobody asks for one in a database of their own, or where others can come, without saying so.
-    fn demo(&self) -> Option<Size> {
-        let is_plain = self.database.is_none() && self.command != Some(Command::Migrate);
-        self.demo.or_else(|| Some(Size::Small).filter(|_| is_plain && self.listen.ip().is_loopback()))
+#[derive(clap::Args)]
+struct Serve {
+    #[command(flatten)]
+    data: Data,
+    /// Where to listen. The person picker exists only on a loopback address.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    sign_in: SignIn,
+    /// Limits how much one person may ask for; `off` for load tests.
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    rate_limit: Switch,
+    /// Tells browsers to come back over HTTPS only. Say so once a proxy in front of campus speaks it for good.
+    #[arg(long)]
+    hsts: bool,
+}
+
+/// Who can sign in: people with a signed token (JWT: `sub` is the id of the person, `exp` when it ends), as bearer token or in the
+/// cookie `campus_session`. With a key there is no demo and no person picker; without one there is nothing else.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Sign-in", group = clap::ArgGroup::new("keys").multiple(true))]
+struct SignIn {
+    /// A file with the secret of whoever issues tokens with HS256: at least 32 bytes.
+    #[arg(long, value_name = "FILE", group = "keys")]
+    jwt_secret_file: Option<PathBuf>,
+    /// A file with the public keys of whoever issues tokens with RS256 or `EdDSA`: a JSON Web Key Set.
+    #[arg(long, value_name = "FILE", group = "keys")]
+    jwks_file: Option<PathBuf>,
+    /// The `iss` that tokens must have.
+    #[arg(long, value_name = "ISSUER", requires = "keys")]
+    jwt_issuer: Option<String>,
+    /// What must be among the `aud` of tokens.
+    #[arg(long, value_name = "AUDIENCE", requires = "keys")]
+    jwt_audience: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+impl SignIn {
+    /// The keys, if there are any.
+    fn keys(&self) -> Result<Option<Keys>, Box<dyn std::error::Error>> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+        };
+        let mut keys = Keys::new(Expected { issuer: self.jwt_issuer.clone(), audience: self.jwt_audience.clone() });
+        if let Some(path) = &self.jwt_secret_file {
+            keys =
+                keys.secret(read(path)?.trim().as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        if let Some(path) = &self.jwks_file {
+            keys = keys.jwks(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok((self.jwt_secret_file.is_some() || self.jwks_file.is_some()).then_some(keys))
     }
 }
+
+/// Why campus does not start, and what to do about it.
+const NOBODY_CAN_SIGN_IN: &str = "nobody could sign in. Either name the keys of whoever issues your tokens with --jwt-secret-file FILE or \
+    --jwks-file FILE, or run the demo: on a loopback address such as --listen 127.0.0.1:8080, with a database that is empty or was made \
+    by the demo";
+
+const DEMO_INTERRUPTED: &str =
+    "the demo of this database was interrupted: start without `--demo` to finish it, or take another database";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,campus=info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let arguments = Arguments::parse();
-    match start(&arguments).await {
+    match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("campus: {}", causes(&*error));
@@ -62,57 +121,82 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    match arguments.database()? {
-        Database::Sqlite(path) => run(Sqlite::open(&path).await?, arguments).await,
-        Database::Postgres(url) => run(Postgres::open(&url).await?, arguments).await,
+async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,campus=info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let arguments = match arguments.command {
+        Some(Command::Migrate(data)) => {
+            match &data.database {
+                Database::Sqlite(path) => open(Sqlite::open(path).await?, data.demo).await.map(drop)?,
+                Database::Postgres(url) => open(Postgres::open(url).await?, data.demo).await.map(drop)?,
+            }
+            println!("The schema in {} is up to date.", data.database);
+            return Ok(());
+        }
+        Some(Command::Serve(serve)) => *serve,
+        None => arguments.serve,
+    };
+    let keys = arguments.sign_in.keys()?;
+    if keys.is_none() && !arguments.listen.ip().is_loopback() {
+        return Err(NOBODY_CAN_SIGN_IN.into());
+    }
+    match &arguments.data.database {
+        Database::Sqlite(path) => serve(Sqlite::open(path).await?, keys, &arguments).await,
+        Database::Postgres(url) => serve(Postgres::open(url).await?, keys, &arguments).await,
     }
 }
 
-async fn run<B: Backend>(backend: B, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+/// Opens the database, and makes the demo in it that somebody asked for.
+async fn open<B: Backend>(backend: B, demo: Option<Size>) -> Result<App<B>, Box<dyn std::error::Error>> {
     let app = App::open(backend).await?;
-    make_demo(&app, arguments.demo()).await?;
-    match arguments.command {
-        Some(Command::Migrate) => {
-            println!("The schema in {} is up to date.", arguments.database()?);
-            Ok(())
-        }
-        None | Some(Command::Serve) => serve(app, arguments).await,
-    }
-}
-
-async fn make_demo<B: Backend>(app: &App<B>, asked: Option<Size>) -> Result<(), Box<dyn std::error::Error>> {
-    // What was begun is finished, unless somebody asks for something else.
-    let plan = match (asked, demo::interrupted(app).await?) {
+    let plan = match (demo, demo::interrupted(&app).await?) {
+        // What was begun is finished, unless somebody asks for something else.
         (None, interrupted) => interrupted,
-        (Some(Size::None), Some(_)) => {
-            return Err("the demo of this database was interrupted: start without `--demo` to finish it, or take another database".into());
-        }
+        (Some(Size::None), Some(_)) => return Err(DEMO_INTERRUPTED.into()),
         (Some(size), _) => Plan::of(size),
     };
     if let Some(plan) = plan {
         let bar = Bar::of(0);
-        demo::load(app, &plan, |progress| bar.demo(progress)).await?;
+        demo::load(&app, &plan, |progress| bar.demo(progress)).await?;
     }
-    Ok(())
+    Ok(app)
 }
 
-async fn serve<B: Backend>(app: App<B>, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    // The picker that signs anybody in stays on this machine.
-    let is_demo = arguments.listen.ip().is_loopback() && app.is_demo().await?;
+async fn serve<B: Backend>(
+    backend: B,
+    keys: Option<Keys>,
+    arguments: &Serve,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let is_demo = keys.is_none();
+    let mut app = open(backend.clone(), arguments.data.demo).await?;
+    let options = if let Some(keys) = keys {
+        Options::production(keys)
+    } else {
+        // The picker that signs anybody in: the address is a loopback address.
+        if arguments.data.demo.is_none() && !app.is_demo().await? {
+            app = open(backend, Some(Size::Small)).await?;
+        }
+        if !app.is_demo().await? {
+            return Err(NOBODY_CAN_SIGN_IN.into());
+        }
+        Options::demo_with(&demo_secret(&app).await?)
+    };
+    let options = if arguments.hsts { options.https_only() } else { options };
+    let options = if arguments.rate_limit == Switch::Off { options.rates(None) } else { options };
 
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
-    println!("Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.database()?);
+    println!("Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.data.database);
     if is_demo {
-        println!("Pick a person at http://{address}/people; whoever is staff also sees http://{address}/admin.");
-    } else {
-        println!("There is no person picker here: it needs a loopback address and a database that the demo made.");
+        println!(
+            "Pick a person at http://{address}/people; whoever is staff finds the rest at http://{address}/admin."
+        );
     }
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));
-    let server = axum::serve(listener, http::router(app, is_demo)).with_graceful_shutdown(until(stopped));
+    let service = http::router(app, options).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(until(stopped));
     let mut server = tokio::spawn(server.into_future());
     // Neither goes on without the other.
     tokio::select! {

@@ -2,36 +2,25 @@
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::OpenApi;
 use utoipa::{IntoParams, OpenApi as _, ToSchema};
 
+pub(crate) use super::answer::ProblemBody;
+use super::docs;
 use crate::error::Error;
 use crate::groups;
 
-/// An error as RFC 9457 describes it, `application/problem+json`.
+/// An [`Error`] of a JSON route: `application/problem+json`, as RFC 9457 describes it.
 #[derive(Debug)]
 pub(crate) struct Problem(Error);
 
 /// A result of a JSON route.
 pub(crate) type ApiResult<T> = std::result::Result<Json<T>, Problem>;
-
-/// What a [`Problem`] looks like on the wire.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ProblemBody {
-    /// Always `about:blank`: the status says what kind of problem it is.
-    r#type: &'static str,
-    /// The reason phrase of the status.
-    title: &'static str,
-    /// The status code.
-    status: u16,
-    /// What to do about it.
-    detail: String,
-}
 
 impl<E: Into<Error>> From<E> for Problem {
     fn from(error: E) -> Self {
@@ -41,15 +30,7 @@ impl<E: Into<Error>> From<E> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        self.0.log();
-        let status = self.0.status();
-        let body = ProblemBody {
-            r#type: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            detail: self.0.to_string(),
-        };
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], axum::Json(body)).into_response()
+        self.0.into_response()
     }
 }
 
@@ -135,16 +116,21 @@ impl<T> Page<T> {
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    info(title = "Campus", description = "An alumni platform. Errors are RFC 9457 problems; lists are keyset pages."),
-    components(schemas(ProblemBody))
+    info(
+        title = "Campus",
+        description = "An alumni platform. Every error is an RFC 9457 problem; every list is a keyset page: `next` of one is `after` of \
+            the next. Times are RFC 3339, ids are opaque strings. `x-request-id` and `traceparent` are taken over and answered."
+    ),
+    components(schemas(ProblemBody)),
+    security(("token" = []))
 )]
 struct Base;
 
 /// Describes every JSON route.
 pub(crate) fn document() -> OpenApi {
     let surfaces = [groups::api::Api::openapi()];
-    surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
+    docs::complete(surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);
         document
-    })
+    }))
 }

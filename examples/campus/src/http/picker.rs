@@ -25,6 +25,7 @@ struct Pick {
 
 /// The demo's person picker.
 async fn people<B: Backend>(State(site): State<Site<B>>) -> Result<Markup> {
+    site.options.signer()?;
     let mut tx = site.app.read().await?;
     let people = demo::known(&mut *tx).await?;
     let staff = site
@@ -57,13 +58,14 @@ async fn people<B: Backend>(State(site): State<Site<B>>) -> Result<Markup> {
     ))
 }
 
-/// Remembers the picked person.
+/// Signs in as the picked person.
 async fn pick<B: Backend>(State(site): State<Site<B>>, form: FormResult<Pick>) -> Result<Response> {
+    let signer = site.options.signer()?;
     let Form(form) = form?;
     let user = UserId::new(form.person).map_err(|_| Error::NotFound)?;
     let (_, viewer) = site.app.read_as(&user).await.map_err(|error| match error {
         Error::NotSignedIn => Error::NotFound,
         other => other,
     })?;
-    Ok(([(header::SET_COOKIE, session::cookie(&viewer.person.id))], Redirect::to("/")).into_response())
+    Ok(([(header::SET_COOKIE, session::cookie(&signer.token(&viewer.user)?))], Redirect::to("/")).into_response())
 }

@@ -120,7 +120,7 @@ async fn what_was_imported_is_found_and_read_by_everybody<F: Fixture>() {
     assert_eq!(imported, Imported { documents: 2, bytes: TWO.len() as u64 });
     let member = a_member(&import.app).await.1.to_string();
     for person in [member, fixture_stranger(&import.app).await] {
-        let mut browser = Browser::signed_in(router(import.app.clone(), true), &person).await;
+        let mut browser = Browser::signed_in(router(import.app.clone(), campus::http::Options::demo()), &person).await;
         let page = follow(&mut browser, "capybara").await;
         assert!(page.contains("A capybara &lt;naps&gt;") && page.contains("In the sun &amp; the mud."), "{page}");
         assert!(follow(&mut browser, "kettle").await.contains("A kettle"));
@@ -149,8 +149,11 @@ async fn an_id_of_any_characters_can_be_followed<F: Fixture>() {
         writeln!(text, "{}", serde_json::json!({"id": id, "title": format!("pangolin{number}")})).unwrap();
     }
     import.run(&import.file("ids.jsonl", text)).await.unwrap();
-    let mut browser =
-        Browser::signed_in(router(import.app.clone(), true), a_member(&import.app).await.1.as_str()).await;
+    let mut browser = Browser::signed_in(
+        router(import.app.clone(), campus::http::Options::demo()),
+        a_member(&import.app).await.1.as_str(),
+    )
+    .await;
     for number in 0..ids.len() {
         let word = format!("pangolin{number}");
         assert!(follow(&mut browser, &word).await.contains(&word));

@@ -5,6 +5,7 @@ mod fixture;
 mod atomicity;
 mod demo;
 mod facts;
+mod http;
 mod import;
 mod members;
 mod migrations;

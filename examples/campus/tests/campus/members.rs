@@ -44,8 +44,8 @@ async fn decide<B: Backend>(browser: &mut Browser, app: &App<B>, person: &UserId
 async fn an_owner_bans_and_it_holds_everywhere_at_once<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let (owner, eve) = (with_role(&app, "owner").await, with_role(&app, "member").await);
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
-    let mut eves = Browser::signed_in(router(app.clone(), true), eve.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), owner.as_str()).await;
+    let mut eves = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), eve.as_str()).await;
     assert!(eves.get("/groups/chess").await.body.contains("Post to the group"));
     let posted = owners.post("/groups/chess/posts", "title=A+wobbegong+gambit&body=Only+for+us").await;
     let post = format!("/posts/{}", posted.location.split("#post-").nth(1).unwrap());
@@ -84,7 +84,7 @@ async fn authority_reaches_down_only<F: Fixture>() {
     let member = with_role(&app, "member").await;
     let stranger = UserId::new(fixture_stranger(&app).await).unwrap();
     let before = fixture.texts(HISTORY).await;
-    let mut admins = Browser::signed_in(router(app.clone(), true), admin.as_str()).await;
+    let mut admins = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), admin.as_str()).await;
     for (person, decision) in [
         (&owner, "ban&reason=coup"),
         (&owner, "remove"),
@@ -98,14 +98,14 @@ async fn authority_reaches_down_only<F: Fixture>() {
     }
     // Who does not manage the group is told what a stranger is told.
     for person in [&member, &stranger] {
-        let mut browser = Browser::signed_in(router(app.clone(), true), person.as_str()).await;
+        let mut browser = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), person.as_str()).await;
         assert_eq!(decide(&mut browser, &app, &admin, "ban&reason=a").await.status, StatusCode::NOT_FOUND);
         assert_eq!(browser.get(&format!("{PAGE}/history?person={admin}")).await.status, StatusCode::NOT_FOUND);
     }
     assert_eq!(fixture.texts(HISTORY).await, before);
     assert_eq!(decide(&mut admins, &app, &member, "role&role=admin").await.status, StatusCode::SEE_OTHER);
     assert_eq!(decide(&mut admins, &app, &member, "remove").await.status, StatusCode::FORBIDDEN, "a peer by now");
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), owner.as_str()).await;
     let refused = owners.post("/groups/chess/leave", "").await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
     assert!(refused.body.contains("make somebody else an owner first"), "{}", refused.body);
@@ -116,7 +116,7 @@ async fn authority_reaches_down_only<F: Fixture>() {
 async fn a_decision_on_old_knowledge_changes_nothing<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let (owner, member) = (with_role(&app, "owner").await, with_role(&app, "member").await);
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), owner.as_str()).await;
     let (_, _, seen) = standing(&app, &member).await.unwrap();
     assert_eq!(decide(&mut owners, &app, &member, "role&role=admin").await.status, StatusCode::SEE_OTHER);
     let before = fixture.texts(HISTORY).await;
@@ -136,8 +136,8 @@ async fn of_two_decisions_at_once_one_is_made<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let (owner, admin) = (with_role(&app, "owner").await, with_role(&app, "admin").await);
     let member = with_role(&app, "member").await;
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
-    let mut admins = Browser::signed_in(router(app.clone(), true), admin.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), owner.as_str()).await;
+    let mut admins = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), admin.as_str()).await;
     let (records, version) =
         (fixture.count("SELECT count(*) FROM audit_record").await, standing(&app, &member).await.unwrap().2);
     let form = format!("person={member}&version={version}&decision=");
@@ -154,7 +154,7 @@ async fn a_decision_is_recorded_with_what_was_before<F: Fixture>() {
     let (_fixture, app) = F::demo().await;
     let (owner, member) = (with_role(&app, "owner").await, with_role(&app, "member").await);
     let guest = UserId::new(fixture_stranger(&app).await).unwrap();
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), owner.as_str()).await;
     let stands = |state: &str, role: &str| format!(r#"{{"state":"{state}","role":"{role}","expires_at":null}}"#);
     let until = r#"{"state":"active","role":"member","expires_at":"3000-01-01T00:00:00+00:00"}"#.to_owned();
     for (person, decision, method, before, after) in [
@@ -187,8 +187,8 @@ async fn a_guest_stays_until_the_end<F: Fixture>() {
     let (_fixture, app) = F::demo().await;
     let owner = with_role(&app, "owner").await;
     let guest = UserId::new(fixture_stranger(&app).await).unwrap();
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
-    let mut guests = Browser::signed_in(router(app.clone(), true), guest.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), owner.as_str()).await;
+    let mut guests = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), guest.as_str()).await;
     let tomorrow = (Utc::now() + TimeDelta::days(1)).format("%Y-%m-%d");
     let invited = decide(&mut owners, &app, &guest, &format!("invite&until={tomorrow}")).await;
     assert_eq!(invited.status, StatusCode::SEE_OTHER, "{}", invited.body);
@@ -238,7 +238,7 @@ async fn pages_walk_through_all_members<F: Fixture>() {
     }
     let total = app.membership.count(&mut tx, &chess(), &Filter::default()).await.unwrap();
     app.commit(tx).await.unwrap();
-    let mut browser = Browser::signed_in(router(app, true), member.as_str()).await;
+    let mut browser = Browser::signed_in(router(app, campus::http::Options::demo()), member.as_str()).await;
     let (mut path, mut seen) = (PAGE.to_owned(), 0);
     loop {
         let page = browser.get(&path).await;
@@ -280,7 +280,7 @@ async fn a_history_is_walked_from_the_newest<F: Fixture>() {
         app.membership.unban(&mut tx, &member, &chess(), &By::user(&owner)).await.unwrap();
     }
     app.commit(tx).await.unwrap();
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), owner.as_str()).await;
     let path = format!("{PAGE}/history?person={member}");
     let first = owners.get(&path).await.body;
     let rows = |page: &str| page.matches("<td>").count() / 5;
@@ -315,7 +315,7 @@ async fn a_form_from_elsewhere_changes_nothing<F: Fixture>() {
     }
     app.commit(tx).await.unwrap();
     let before = (fixture.texts(HISTORY).await, fixture.counts().await);
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), owner.as_str()).await;
     let form = format!("person={member}&version=1&decision=remove");
     assert_eq!(owners.post("/groups/away/members", &form).await.status, StatusCode::NOT_FOUND);
     assert_eq!(
@@ -333,14 +333,14 @@ async fn a_form_from_elsewhere_changes_nothing<F: Fixture>() {
         }
         assert_eq!(owners.send(request, Body::from(form.clone())).await.status, StatusCode::FORBIDDEN, "{origin:?}");
     }
-    let anonymous = Browser::new(router(app.clone(), true)).post(PAGE, &form).await;
+    let anonymous = Browser::new(router(app.clone(), campus::http::Options::demo())).post(PAGE, &form).await;
     assert_eq!((anonymous.status, &*anonymous.location), (StatusCode::SEE_OTHER, "/people"));
-    let mut forged = Browser::new(router(app.clone(), true));
+    let mut forged = Browser::new(router(app.clone(), campus::http::Options::demo()));
     let request = Request::post(PAGE)
         .header(header::CONTENT_TYPE, urlencoded)
         .header(header::ORIGIN, "http://localhost:8080")
-        .header(header::COOKIE, "campus_person=nobody-at-all");
-    assert_eq!(forged.send(request, Body::from(form)).await.status, StatusCode::NOT_FOUND);
+        .header(header::COOKIE, "campus_session=nobody-at-all");
+    assert_eq!(forged.send(request, Body::from(form)).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!((fixture.texts(HISTORY).await, fixture.counts().await), before);
 }
 
@@ -349,7 +349,7 @@ async fn a_decision_that_cannot_be_recorded_is_not_made<F: Fixture>() {
     let (owner, member) = (with_role(&app, "owner").await, with_role(&app, "member").await);
     let before = (standing(&app, &member).await, fixture.texts(HISTORY).await);
     fixture.break_step(2).await;
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), owner.as_str()).await;
     let answer = decide(&mut owners, &app, &member, "ban&reason=a").await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!((standing(&app, &member).await, fixture.texts(HISTORY).await), before);
@@ -359,7 +359,7 @@ async fn nonsense_changes_nothing<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let (owner, member) = (with_role(&app, "owner").await, with_role(&app, "member").await);
     let before = fixture.texts(HISTORY).await;
-    let mut owners = Browser::signed_in(router(app.clone(), true), owner.as_str()).await;
+    let mut owners = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), owner.as_str()).await;
     let long = format!("ban&reason={}", "x".repeat(171));
     for decision in [
         "",
@@ -401,7 +401,7 @@ async fn nonsense_changes_nothing<F: Fixture>() {
         let answer = decide(&mut owners, &app, &stranger, decision).await;
         assert_eq!(answer.status, StatusCode::CONFLICT, "{decision}: {}", answer.body);
     }
-    let mut strangers = Browser::signed_in(router(app.clone(), true), stranger.as_str()).await;
+    let mut strangers = Browser::signed_in(router(app.clone(), campus::http::Options::demo()), stranger.as_str()).await;
     let refused = strangers.post("/groups/chess/leave", "").await;
     assert!(refused.status == StatusCode::CONFLICT && refused.body.contains("no membership"), "{}", refused.body);
     assert_eq!(fixture.texts(HISTORY).await, before);

@@ -159,7 +159,11 @@ async fn a_group_of_many_pages_is_told_to_the_last<F: Fixture>() {
 
 async fn whoever_leaves_no_longer_sees_what_they_were_told<F: Fixture>() {
     let (_fixture, app, _, author) = quiet::<F>().await;
-    let mut browser = Browser::signed_in(campus::http::router(app.clone(), true), &fixture_stranger(&app).await).await;
+    let mut browser = Browser::signed_in(
+        campus::http::router(app.clone(), campus::http::Options::demo()),
+        &fixture_stranger(&app).await,
+    )
+    .await;
     browser.post("/groups/chess/join", "").await;
     assert!(!browser.get("/").await.body.contains(TITLE));
     post(&app, &author, &Scope::group("chess").unwrap()).await;
@@ -177,7 +181,8 @@ async fn whoever_leaves_a_busy_group_still_sees_what_others_wrote<F: Fixture>() 
     let (_fixture, app, chess, author) = quiet::<F>().await;
     let rowing = Scope::group("rowing").unwrap();
     let reader = fixture_stranger(&app).await;
-    let mut browser = Browser::signed_in(campus::http::router(app.clone(), true), &reader).await;
+    let mut browser =
+        Browser::signed_in(campus::http::router(app.clone(), campus::http::Options::demo()), &reader).await;
     browser.post("/groups/chess/join", "").await;
     browser.post("/groups/rowing/join", "").await;
     let rower = members(&app, &rowing).await.into_iter().find(|name| *name != reader).unwrap();

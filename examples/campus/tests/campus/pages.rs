@@ -5,14 +5,15 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use axum::{Router, response::Response};
 use campus::app::App;
-use campus::http::router;
+use campus::http::auth::{Expected, Keys};
+use campus::http::{Options, router};
 use stoa_membership::{By, UserId};
 use tower::ServiceExt as _;
 
 /// A browser that remembers who it was told to be.
 pub(crate) struct Browser {
-    router: Router,
-    cookie: Option<String>,
+    pub(crate) router: Router,
+    pub(crate) cookie: Option<String>,
 }
 
 pub(crate) struct Answer {
@@ -71,7 +72,7 @@ async fn campus<F: Fixture>() -> (F, App<F::Backend>, Router, String, String) {
     let (fixture, app) = F::demo().await;
     let (_, member) = a_member(&app).await;
     let stranger = fixture_stranger(&app).await;
-    (fixture, app.clone(), router(app, true), member.to_string(), stranger)
+    (fixture, app.clone(), router(app, Options::demo()), member.to_string(), stranger)
 }
 
 /// The staff person of the demo is in no group.
@@ -203,9 +204,9 @@ async fn nonsense_gets_a_4xx_and_writes_nothing<F: Fixture>() {
     }
     let request = Request::post("/groups/chess/leave");
     assert_eq!(browser.send(request, Body::empty()).await.status, StatusCode::FORBIDDEN, "no origin");
-    for cookie in ["campus_person=zz", "campus_person=00", "campus_person=6e6f6e65"] {
+    for cookie in ["campus_session=", "campus_session=zz", "campus_session=a.b.c"] {
         let mut forged = Browser { router: router.clone(), cookie: Some(cookie.into()) };
-        assert_eq!(forged.get("/").await.location, "/people", "{cookie}");
+        assert_eq!(forged.get("/").await.status, StatusCode::UNAUTHORIZED, "{cookie}");
     }
     assert_eq!(fixture.counts().await, before);
 }
@@ -214,10 +215,12 @@ async fn without_the_demo_there_is_no_picker<F: Fixture>() {
     let fixture = F::empty().await;
     let app = App::open(fixture.backend()).await.unwrap();
     assert!(!app.is_demo().await.unwrap());
-    let mut browser = Browser::new(router(app, false));
-    for path in ["/", "/people", "/groups/chess", "/search?q=a"] {
+    let mut browser = Browser::new(router(app, Options::production(Keys::new(Expected::default()))));
+    for path in ["/", "/groups/chess", "/search?q=a"] {
         assert_eq!(browser.get(path).await.status, StatusCode::UNAUTHORIZED, "{path}");
     }
+    assert_eq!(browser.get("/people").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(browser.post("/people", "person=ada").await.status, StatusCode::NOT_FOUND);
 }
 
 macro_rules! on_both {
