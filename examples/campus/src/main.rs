@@ -1,5 +1,6 @@
 //! The server: `cargo run --release -p campus`.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -186,12 +187,14 @@ async fn serve<B: Backend>(
 
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
-    println!("Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.data.database);
+    let mut lines =
+        format!("Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.\n", arguments.data.database);
     if is_demo {
-        println!(
-            "Pick a person at http://{address}/people; whoever is staff finds the rest at http://{address}/admin."
-        );
+        lines +=
+            &format!("Pick a person at http://{address}/people; whoever is staff also finds http://{address}/admin.\n");
     }
+    // Whoever started it may not listen any more.
+    let _ = std::io::stdout().write_all(lines.as_bytes());
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));

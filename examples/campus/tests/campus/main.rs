@@ -2,6 +2,7 @@
 
 mod fixture;
 
+mod adminctl;
 mod atomicity;
 mod demo;
 mod facts;
