@@ -27,7 +27,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Memberships on this database.
     type Membership: membership::Store<Connection = Self::Connection> + Clone;
     /// Audit records on this database.
-    type Audit: audit::LogStore + audit::Store<Connection = Self::Connection> + Clone;
+    type Audit: audit::LogStore<Connection = Self::Connection> + Clone;
     /// Jobs on this database.
     type Jobs: jobs::Store<Connection = Self::Connection> + Clone;
     /// Search on this database.

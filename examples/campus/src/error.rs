@@ -204,8 +204,8 @@ fn refusal(error: &stoa_membership::Error) -> String {
     }
 }
 
-/// An error and everything that caused it: no error of ours repeats its source.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+/// Tells an error and everything that caused it: no error of ours repeats its source.
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 

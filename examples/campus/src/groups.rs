@@ -64,7 +64,7 @@ pub const SURFACE: Surface = Surface {
     paths: &["/groups", "/posts", "/api/v1/groups", "/api/v1/posts"],
 };
 
-const CREATED: Action = Action::new("bits.groups.v1.GroupService/CreateGroup");
+pub(crate) const CREATED: Action = Action::new("bits.groups.v1.GroupService/CreateGroup");
 const EDITED: Action = Action::new("bits.groups.v1.GroupService/UpdateGroup");
 const JOINED: Action = Action::new("bits.groups.v1.GroupService/JoinGroup");
 const LEFT: Action = Action::new("bits.groups.v1.GroupService/LeaveGroup");
@@ -377,7 +377,8 @@ impl Group {
         self.kind.scope(&self.id)
     }
 
-    fn document(&self) -> Result<Document> {
+    /// The group as it is found: by everybody.
+    pub(crate) fn document(&self) -> Result<Document> {
         let body =
             if self.place.is_empty() { &self.description } else { &format!("{}\n{}", self.description, self.place) };
         Ok(Document::new(stoa_search::Surface::GROUPS, self.id.as_str().try_into()?)
@@ -387,7 +388,7 @@ impl Group {
             .audience([Tag::try_from(EVERYONE)?]))
     }
 
-    fn entity(&self) -> Result<Entity> {
+    pub(crate) fn entity(&self) -> Result<Entity> {
         Ok(Entity::new(EntityType::from_static("group"), EntityId::new(&*self.id)?))
     }
 }

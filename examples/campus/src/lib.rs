@@ -19,7 +19,10 @@ pub mod staff;
 
 pub mod access;
 pub mod admin;
+pub mod adminctl;
 pub mod backend;
+pub mod bulk;
+pub mod cli;
 pub mod error;
 pub mod notices;
 pub mod readers;

@@ -195,6 +195,18 @@ pub struct Post {
 }
 
 impl Post {
+    /// The columns that a bulk statement takes.
+    pub(crate) fn row(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.id,
+            "group_id": self.group_id,
+            "author_id": self.author_id,
+            "title": self.title,
+            "body": self.body,
+            "created_at": self.created_at,
+        })
+    }
+
     /// Whose members read it.
     ///
     /// # Errors

@@ -3,9 +3,11 @@
 mod fixture;
 
 mod admin;
+mod adminctl;
 mod announcements;
 mod atomicity;
 mod calendar;
+mod demo;
 mod directory;
 mod facts;
 mod feed;
