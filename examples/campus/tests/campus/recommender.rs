@@ -42,7 +42,7 @@ async fn batches<B: Backend>(app: &App<B>, signals: u64, changes: u64) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), catching_up).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_mins(1), catching_up).await.unwrap();
 }
 
 async fn shown<B: Backend>(app: &App<B>, user: &UserId, place: &Surface) -> Vec<Recommended> {
