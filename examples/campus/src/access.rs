@@ -17,6 +17,16 @@ capabilities::capabilities! {
         ReadMembers = "group.member.read",
         /// See who was a member or is banned, and change the memberships of those below.
         ManageMembers = "group.member.manage",
+        /// See its events, and answer whether one comes.
+        AttendEvents = "group.event.attend",
+        /// Plan an event, change it, call it off.
+        CreateEvent = "group.event.create",
+        /// Change what it says about itself.
+        EditGroup = "group.edit",
+        /// Delete what others wrote into it.
+        ModeratePosts = "group.post.moderate",
+        /// Put an opening on its jobs board.
+        CreateOpening = "group.opening.create",
     }
 }
 
@@ -27,6 +37,12 @@ capabilities::capabilities! {
         ReadJobs = "platform.jobs.read",
         /// See the audit records.
         ReadAudit = "platform.audit.read",
+        /// Plan an event for everybody, change it, call it off.
+        CreateCampusEvent = "platform.event.create",
+        /// Write announcements, publish and withdraw them.
+        ManageAnnouncements = "platform.announcement.manage",
+        /// Take an opening off the jobs board, whoever wrote it.
+        CloseOpening = "platform.opening.close",
         /// Make mentorship programmes, match who takes part, approve matches.
         ManageMentorship = "platform.mentorship.manage",
         /// Make partners of the marketplace, and say who acts for them.
@@ -59,8 +75,15 @@ pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
             GroupCapability::ReadPosts,
             GroupCapability::CreatePost,
             GroupCapability::ReadMembers,
+            GroupCapability::AttendEvents,
+            GroupCapability::CreateOpening,
         ]),
-        Rule::new("admin").inherits("member").grants([GroupCapability::ManageMembers]),
+        Rule::new("admin").inherits("member").grants([
+            GroupCapability::ManageMembers,
+            GroupCapability::EditGroup,
+            GroupCapability::ModeratePosts,
+            GroupCapability::CreateEvent,
+        ]),
         Rule::new("owner").inherits("admin"),
     ])
 }
@@ -70,6 +93,9 @@ pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapabilit
     Matrix::new([Rule::new("staff").grants([
         PlatformCapability::ReadJobs,
         PlatformCapability::ReadAudit,
+        PlatformCapability::CreateCampusEvent,
+        PlatformCapability::ManageAnnouncements,
+        PlatformCapability::CloseOpening,
         PlatformCapability::ManageMentorship,
         PlatformCapability::ManageMarketplace,
     ])])

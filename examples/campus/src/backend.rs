@@ -139,6 +139,11 @@ impl Backend for Postgres {
 pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     migrator(&[
         (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+        (2, "directory", include_str!("../migrations/sqlite/0002_directory.sql")),
+        (3, "openings", include_str!("../migrations/sqlite/0003_openings.sql")),
+        (4, "groups", include_str!("../migrations/sqlite/0004_groups.sql")),
+        (5, "calendar", include_str!("../migrations/sqlite/0005_calendar.sql")),
+        (6, "announcements", include_str!("../migrations/sqlite/0006_announcements.sql")),
         (8, "mentorship", include_str!("../migrations/sqlite/0008_mentorship.sql")),
         (9, "marketplace", include_str!("../migrations/sqlite/0009_marketplace.sql")),
     ])
@@ -148,6 +153,11 @@ pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
 pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     migrator(&[
         (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
+        (2, "directory", include_str!("../migrations/postgres/0002_directory.sql")),
+        (3, "openings", include_str!("../migrations/postgres/0003_openings.sql")),
+        (4, "groups", include_str!("../migrations/postgres/0004_groups.sql")),
+        (5, "calendar", include_str!("../migrations/postgres/0005_calendar.sql")),
+        (6, "announcements", include_str!("../migrations/postgres/0006_announcements.sql")),
         (8, "mentorship", include_str!("../migrations/postgres/0008_mentorship.sql")),
         (9, "marketplace", include_str!("../migrations/postgres/0009_marketplace.sql")),
     ])

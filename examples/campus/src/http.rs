@@ -34,7 +34,6 @@ pub(crate) use self::routes::Routes;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::{admin, groups, home, import, marketplace, mentorship, search};
 
 /// A form, or what is wrong with it.
 pub(crate) type FormResult<T> = std::result::Result<Form<T>, FormRejection>;
@@ -141,7 +140,7 @@ pub fn router<B: Backend>(app: App<B>, options: Options) -> Router {
         .layer(middleware::from_fn_with_state(site.clone(), session::guard::<B>))
         .route("/style.css", get(stylesheet))
         .route("/api/docs", get(docs::page))
-        .route("/api/v1/openapi.json", get(async || axum::Json(api::document())))
+        .route("/api/v1/openapi.json", get(docs::document))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(site.options.time_limit, session::in_time))
         .layer(middleware::from_fn_with_state(site.clone(), answer::written::<B>))
@@ -158,16 +157,27 @@ pub fn routes<B: Backend>() -> Vec<(Method, &'static str)> {
 fn all<B: Backend>() -> Routes<B> {
     let surfaces = [
         picker::routes,
-        home::routes,
-        groups::pages::routes,
-        groups::api::routes,
-        mentorship::pages::routes,
-        mentorship::api::routes,
-        marketplace::pages::routes,
-        marketplace::api::routes,
-        search::pages::routes,
-        import::pages::routes,
-        admin::pages::routes,
+        crate::home::routes,
+        crate::groups::pages::routes,
+        crate::groups::api::routes,
+        crate::calendar::pages::routes,
+        crate::calendar::api::routes,
+        crate::announcements::pages::routes,
+        crate::announcements::api::routes,
+        crate::groups::member_api::routes,
+        crate::directory::pages::routes,
+        crate::directory::api::routes,
+        crate::feed::pages::routes,
+        crate::feed::api::routes,
+        crate::openings::pages::routes,
+        crate::openings::api::routes,
+        crate::search::pages::routes,
+        crate::import::pages::routes,
+        crate::admin::pages::routes,
+        crate::mentorship::pages::routes,
+        crate::mentorship::api::routes,
+        crate::marketplace::pages::routes,
+        crate::marketplace::api::routes,
     ];
     surfaces.into_iter().fold(Routes::new(), |routes, add| add(routes))
 }

@@ -6,15 +6,21 @@ pub mod groups;
 pub mod marketplace;
 pub mod mentorship;
 
+pub mod announcements;
+pub mod calendar;
 pub mod directory;
+pub mod feed;
 pub mod home;
 pub mod import;
+pub mod openings;
 pub mod search;
 
 pub mod access;
 pub mod admin;
 pub mod backend;
 pub mod error;
+pub mod notices;
+pub mod readers;
 pub mod sql;
 pub mod surface;
 

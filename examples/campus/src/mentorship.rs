@@ -168,7 +168,7 @@ async fn attempt_to_register<B: Backend>(app: &App<B>, caller: &Caller, id: &str
     }
     let by = By::user(&caller.user);
     let after = draft.profile(&programme.id, caller.user.as_str());
-    let record = match tx.profile(id, caller.user.as_str()).await? {
+    let record = match tx.mentorship_profile(id, caller.user.as_str()).await? {
         None if programme.state != ProgrammeState::Open.as_str() => {
             return Err(Error::Conflict("this programme takes nobody new at the moment".into()));
         }
@@ -188,7 +188,7 @@ async fn attempt_to_register<B: Backend>(app: &App<B>, caller: &Caller, id: &str
             if before.says_the_same_as(&after) {
                 return Ok(());
             }
-            if !tx.update_profile(&after).await? {
+            if !tx.update_mentorship_profile(&after).await? {
                 return Err(Error::Conflict("you have more matches than that: end one first".into()));
             }
             for term in before.terms() {
@@ -211,7 +211,7 @@ async fn attempt_to_register<B: Backend>(app: &App<B>, caller: &Caller, id: &str
 pub async fn withdraw<B: Backend>(app: &App<B>, caller: &Caller, id: &str) -> Result<()> {
     let mut tx = app.begin().await?;
     let programme = tx.programme(id).await?.ok_or(Error::NotFound)?;
-    let before = tx.profile(id, caller.user.as_str()).await?.ok_or(Error::NotFound)?;
+    let before = tx.mentorship_profile(id, caller.user.as_str()).await?.ok_or(Error::NotFound)?;
     if !tx.delete_profile(id, caller.user.as_str()).await? {
         return Err(Error::Conflict("you still have a match here: decline or end it first".into()));
     }

@@ -6,12 +6,6 @@
 
 use sqlx::Result;
 
-use crate::directory::sql::DirectorySql;
-use crate::groups::sql::GroupSql;
-use crate::import::sql::ImportSql;
-use crate::marketplace::sql::{MarketplaceSql, UnlistSql};
-use crate::mentorship::sql::{MatchSql, MentorshipSql};
-
 /// Emits a trait, and one implementation of it for each database from the same bodies.
 macro_rules! portable {
     (
@@ -35,15 +29,32 @@ macro_rules! portable {
 
 pub(crate) use portable;
 
-/// The queries of all surfaces.
-pub trait Sql:
-    MetaSql + DirectorySql + GroupSql + ImportSql + MarketplaceSql + MatchSql + MentorshipSql + UnlistSql
-{
+macro_rules! bundle {
+    ($($queries:path,)*) => {
+        /// The queries of all surfaces.
+        pub trait Sql: $($queries +)* {}
+
+        impl<C: $($queries +)*> Sql for C {}
+    };
 }
 
-impl<C: MetaSql + DirectorySql + GroupSql + ImportSql + MarketplaceSql + MatchSql + MentorshipSql + UnlistSql> Sql
-    for C
-{
+bundle! {
+    MetaSql,
+    crate::announcements::sql::AnnouncementLockSql,
+    crate::announcements::sql::AnnouncementSql,
+    crate::calendar::sql::CalendarLockSql,
+    crate::calendar::sql::CalendarSql,
+    crate::directory::sql::DirectorySql,
+    crate::feed::sql::FeedSql,
+    crate::groups::sql::GroupSql,
+    crate::import::sql::ImportSql,
+    crate::notices::NoticeSql,
+    crate::openings::sql::BoardSql,
+    crate::openings::sql::OpeningSql,
+    crate::marketplace::sql::MarketplaceSql,
+    crate::marketplace::sql::UnlistSql,
+    crate::mentorship::sql::MatchSql,
+    crate::mentorship::sql::MentorshipSql,
 }
 
 portable! {

@@ -2,8 +2,6 @@
 
 use stoa_audit::Action;
 
-use crate::{groups, marketplace, mentorship};
-
 /// A surface: one module of its own tables, statements, service functions, JSON routes and pages.
 #[derive(Clone, Copy, Debug)]
 pub struct Surface {
@@ -26,4 +24,13 @@ pub struct Surface {
 }
 
 /// Every surface of campus.
-pub const SURFACES: &[Surface] = &[groups::SURFACE, mentorship::SURFACE, marketplace::SURFACE];
+pub const SURFACES: &[Surface] = &[
+    crate::announcements::SURFACE,
+    crate::calendar::SURFACE,
+    crate::directory::SURFACE,
+    crate::feed::SURFACE,
+    crate::groups::SURFACE,
+    crate::marketplace::SURFACE,
+    crate::mentorship::SURFACE,
+    crate::openings::SURFACE,
+];

@@ -14,7 +14,6 @@ use utoipa::{IntoParams, OpenApi as _, ToSchema};
 pub(crate) use super::answer::ProblemBody;
 use super::docs;
 use crate::error::Error;
-use crate::{groups, marketplace, mentorship};
 
 /// An [`Error`] of a JSON route: `application/problem+json`, as RFC 9457 describes it.
 #[derive(Debug)]
@@ -145,7 +144,17 @@ struct Base;
 
 /// Describes every JSON route.
 pub(crate) fn document() -> OpenApi {
-    let surfaces = [groups::api::Api::openapi(), mentorship::api::Api::openapi(), marketplace::api::Api::openapi()];
+    let surfaces = [
+        crate::announcements::api::Api::openapi(),
+        crate::calendar::api::Api::openapi(),
+        crate::directory::api::Api::openapi(),
+        crate::feed::api::Api::openapi(),
+        crate::groups::api::Api::openapi(),
+        crate::groups::member_api::Api::openapi(),
+        crate::marketplace::api::Api::openapi(),
+        crate::mentorship::api::Api::openapi(),
+        crate::openings::api::Api::openapi(),
+    ];
     docs::complete(surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);
         document

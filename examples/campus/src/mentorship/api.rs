@@ -139,7 +139,7 @@ struct NewDecision {
 async fn view<B: Backend>(app: &App<B>, session: &Session, id: &str) -> Result<ProgrammeView, Error> {
     let (mut tx, viewer) = app.read_as(&session.caller.user).await?;
     let (programme, _) = mentorship::read(app, &mut tx, &viewer, id).await?;
-    let profile = tx.profile(&programme.id, viewer.user.as_str()).await?.map(Into::into);
+    let profile = tx.mentorship_profile(&programme.id, viewer.user.as_str()).await?.map(Into::into);
     Ok(ProgrammeView { programme, profile })
 }
 

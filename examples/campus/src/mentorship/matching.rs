@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::notices;
 use crate::retry::retried;
 
 /// The queue of both kinds of jobs.
@@ -114,7 +115,7 @@ async fn score<B: Backend>(app: &App<B>, job: &ScoreMentees) -> Result<()> {
     let mut conn = app.backend.pool().acquire().await?;
     let Some(run) = conn.run(&job.run_id).await?.filter(|run| run.state == "running") else { return Ok(()) };
     for mentee in &job.mentees {
-        let choices = match conn.profile(&run.programme_id, mentee).await? {
+        let choices = match conn.mentorship_profile(&run.programme_id, mentee).await? {
             Some(mentee) => choices(&mut *conn, &mentee).await?,
             // Whoever has withdrawn meanwhile wants nobody.
             None => Vec::new(),
@@ -288,6 +289,9 @@ async fn make_matches<B: Backend>(app: &App<B>, run: &Run, facts: &Facts, pairs:
         }
         let proposed = Match::new(mentor, mentee, "matching", pair.score, Some(&run.id));
         if tx.insert_match(&proposed).await? {
+            let notice = proposed.notice("propose", "The matching has found somebody for you")?;
+            notices::tell(&mut *tx, &pair.mentor, &notice).await?;
+            notices::tell(&mut *tx, &pair.mentee, &notice).await?;
             records.push(Record::new(PROPOSED, &matching, proposed.entity()?).scope(run.entity()?).after(&proposed)?);
         } else {
             tx.free_place(&run.programme_id, &pair.mentee).await?;

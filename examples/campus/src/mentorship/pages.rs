@@ -173,7 +173,7 @@ async fn programme<B: Backend>(
     let Query(position) = position?;
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let (programme, manages) = mentorship::read(&site.app, &mut tx, &viewer, &id).await?;
-    let own = tx.profile(&programme.id, viewer.user.as_str()).await?;
+    let own = tx.mentorship_profile(&programme.id, viewer.user.as_str()).await?;
     let mut staff = html! {};
     if manages {
         let before = position.before()?;
@@ -374,7 +374,7 @@ async fn people<B: Backend>(
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let (programme, _) = mentorship::read(&site.app, &mut tx, &viewer, &id).await?;
     let scope = mentorship::programme_scope(&programme.id)?;
-    let own = tx.profile(&programme.id, viewer.user.as_str()).await?.ok_or(Error::NotFound)?;
+    let own = tx.mentorship_profile(&programme.id, viewer.user.as_str()).await?.ok_or(Error::NotFound)?;
     viewer.memberships.role(&scope).ok_or(Error::NotFound)?;
     let role = if own.role == "mentor" { "mentee" } else { "mentor" };
     let mut found = tx.free_profiles(&programme.id, role, &after, i64::from(ROWS) + 1).await?;
@@ -444,8 +444,8 @@ async fn match_page<B: Backend>(
     let (one, manages) = matches::read(&site.app, &mut tx, &viewer, &id).await?;
     let programme = tx.programme(&one.programme_id).await?.ok_or(Error::NotFound)?;
     let names = names_of(&site, &mut tx, std::slice::from_ref(&one)).await?;
-    let mentor = tx.profile(&one.programme_id, &one.mentor_user_id).await?;
-    let mentee = tx.profile(&one.programme_id, &one.mentee_user_id).await?;
+    let mentor = tx.mentorship_profile(&one.programme_id, &one.mentor_user_id).await?;
+    let mentee = tx.mentorship_profile(&one.programme_id, &one.mentee_user_id).await?;
     let side = one.side(viewer.user.as_str());
     let possible = Decision::ALL.map(|decision| (decision, one.after_decision(decision, side, manages).is_ok()));
     let said = |profile: Option<&Profile>| {

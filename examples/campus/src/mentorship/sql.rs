@@ -116,7 +116,7 @@ portable! {
         }
 
         /// Replaces what a profile says, unless more is taken than it would have room for; says whether it was replaced.
-        async fn update_profile(&mut self, profile: &Profile) -> Result<bool> {
+        async fn update_mentorship_profile(&mut self, profile: &Profile) -> Result<bool> {
             let updated = sqlx::query(
                 r#"
                 UPDATE campus_mentorship_profile
@@ -150,7 +150,7 @@ portable! {
         }
 
         /// Reads a profile.
-        async fn profile(&mut self, programme_id: &str, user_id: &str) -> Result<Option<Profile>> {
+        async fn mentorship_profile(&mut self, programme_id: &str, user_id: &str) -> Result<Option<Profile>> {
             sqlx::query_as(
                 r#"
                 SELECT programme_id, user_id, role, skills, interests, languages, batch_year, goals, capacity, taken, spread

@@ -2,8 +2,13 @@
 
 mod fixture;
 
+mod announcements;
 mod atomicity;
+mod calendar;
+mod directory;
 mod facts;
+mod feed;
+mod groups;
 mod http;
 mod import;
 mod marketplace;
@@ -11,5 +16,6 @@ mod members;
 mod mentorship;
 mod migrations;
 mod notifications;
+mod openings;
 mod pages;
 mod readme;
