@@ -3,6 +3,8 @@
 use stoa_capabilities::{self as capabilities, Facts, Matrix, Rule};
 use stoa_membership::{self as membership, Membership, Role, Scope, ScopeId, ScopeKind, ScopeType, UserId};
 
+use crate::error::{Error, Result};
+
 /// The campus as a whole: whoever works for it is a member of this scope, with the role `staff`.
 pub const PLATFORM: ScopeType = ScopeType::from_static("platform");
 
@@ -35,6 +37,8 @@ capabilities::capabilities! {
     pub enum PlatformCapability {
         /// See the job queue.
         ReadJobs = "platform.jobs.read",
+        /// Retry, cancel, discard and delete jobs; pause and resume queues.
+        ManageJobs = "platform.jobs.manage",
         /// See the audit records.
         ReadAudit = "platform.audit.read",
         /// Plan an event for everybody, change it, call it off.
@@ -43,6 +47,8 @@ capabilities::capabilities! {
         ManageAnnouncements = "platform.announcement.manage",
         /// Take an opening off the jobs board, whoever wrote it.
         CloseOpening = "platform.opening.close",
+        /// See how large the search index is.
+        ReadSearch = "platform.search.read",
         /// Make mentorship programmes, match who takes part, approve matches.
         ManageMentorship = "platform.mentorship.manage",
         /// Make partners of the marketplace, and say who acts for them.
@@ -96,6 +102,8 @@ pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapabilit
         PlatformCapability::CreateCampusEvent,
         PlatformCapability::ManageAnnouncements,
         PlatformCapability::CloseOpening,
+        PlatformCapability::ManageJobs,
+        PlatformCapability::ReadSearch,
         PlatformCapability::ManageMentorship,
         PlatformCapability::ManageMarketplace,
     ])])
@@ -109,6 +117,29 @@ pub(crate) fn platform() -> membership::Result<Scope> {
 /// What holds for the platform scope.
 pub(crate) fn platform_kind() -> membership::Result<ScopeKind> {
     Ok(ScopeKind::new(PLATFORM, Role::new("staff")?))
+}
+
+/// The roles that mean something in a scope, the lowest first.
+fn roles(scope: &Scope) -> &'static [&'static str] {
+    match scope.kind() {
+        kind if kind == &PLATFORM => &["staff"],
+        kind if kind == &membership::GROUP => &["member", "admin", "owner"],
+        _ => &["member"],
+    }
+}
+
+/// The role of whoever is let into a scope without another.
+pub(crate) fn lowest_role(scope: &Scope) -> membership::Result<Role> {
+    Role::new(roles(scope)[0])
+}
+
+/// Refuses a role that would mean nothing in the scope.
+pub(crate) fn check_role(scope: &Scope, role: &Role) -> Result<()> {
+    let known = roles(scope);
+    if known.contains(&role.as_str()) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("the role in {scope} must be one of: {}", known.join(", "))))
 }
 
 /// Answers `stoa-capabilities` from `stoa-membership`: neither crate knows of the other.

@@ -21,15 +21,17 @@ pub trait Backend: Clone + Send + Sync + 'static {
     type Transaction: DerefMut<Target = Self::Connection> + Send;
     /// Lends connections to the pages and to the job runner.
     type Pool: membership::Source<Connection = Self::Connection, Transaction = Self::Transaction>
-        + jobs::Source<Connection = Self::Connection>;
+        + audit::Source<Connection = Self::Connection>
+        + jobs::Source<Connection = Self::Connection>
+        + search::Source<Connection = Self::Connection>;
     /// Memberships on this database.
     type Membership: membership::Store<Connection = Self::Connection> + Clone;
     /// Audit records on this database.
-    type Audit: audit::Store<Connection = Self::Connection> + Clone;
+    type Audit: audit::LogStore<Connection = Self::Connection> + Clone;
     /// Jobs on this database.
     type Jobs: jobs::Store<Connection = Self::Connection> + Clone;
     /// Search on this database.
-    type Search: search::Store<Connection = Self::Connection> + Clone;
+    type Search: search::Store<Connection = Self::Connection> + search::recommendation::Store + Clone;
 
     /// Returns the pool.
     fn pool(&self) -> &Self::Pool;
@@ -144,6 +146,8 @@ pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (4, "groups", include_str!("../migrations/sqlite/0004_groups.sql")),
         (5, "calendar", include_str!("../migrations/sqlite/0005_calendar.sql")),
         (6, "announcements", include_str!("../migrations/sqlite/0006_announcements.sql")),
+        (7, "recommender", include_str!("../migrations/sqlite/0007_recommender.sql")),
+        (10, "staff", include_str!("../migrations/sqlite/0010_staff.sql")),
         (8, "mentorship", include_str!("../migrations/sqlite/0008_mentorship.sql")),
         (9, "marketplace", include_str!("../migrations/sqlite/0009_marketplace.sql")),
     ])
@@ -158,6 +162,8 @@ pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (4, "groups", include_str!("../migrations/postgres/0004_groups.sql")),
         (5, "calendar", include_str!("../migrations/postgres/0005_calendar.sql")),
         (6, "announcements", include_str!("../migrations/postgres/0006_announcements.sql")),
+        (7, "recommender", include_str!("../migrations/postgres/0007_recommender.sql")),
+        (10, "staff", include_str!("../migrations/postgres/0010_staff.sql")),
         (8, "mentorship", include_str!("../migrations/postgres/0008_mentorship.sql")),
         (9, "marketplace", include_str!("../migrations/postgres/0009_marketplace.sql")),
     ])

@@ -1,6 +1,17 @@
-//! The demo campus: small, and the same every time.
+//! The demo campus: a part that is written by hand, and, around it, one of any [`Size`] that is generated. Both are the same every
+//! time.
 
 mod calendar;
+mod groups;
+mod load;
+mod people;
+mod places;
+mod rng;
+mod staff;
+mod topics;
+mod words;
+
+pub use load::{Phase, Plan, Progress, Size, interrupted, load};
 
 use chrono::{TimeDelta, Utc};
 use stoa_capabilities::{Scoped, scoped};
@@ -15,8 +26,11 @@ use crate::directory::sql::DirectorySql as _;
 use crate::directory::{self, Person};
 use crate::error::Result;
 use crate::groups::posts::{self, Draft};
-use crate::groups::{self, Group, GroupKind};
-use crate::sql::MetaSql as _;
+use crate::groups::{Group, GroupKind};
+use crate::sql::{MetaSql as _, Sql};
+
+/// So many people are written by hand.
+const PEOPLE: usize = 36;
 
 const GIVEN: [&str; 16] = [
     "Amara", "Bilal", "Chiara", "Dmitri", "Elena", "Farah", "Gabriel", "Hana", "Ines", "Jonas", "Kavya", "Liam", "Mei",
@@ -173,15 +187,24 @@ const GROUPS: [DemoGroup; 6] = [
     },
 ];
 
-/// Makes the demo campus in one transaction, unless there is anything of the host's or a membership in the database already.
+/// Makes the part that is written by hand in one transaction, unless there is anything of the host's or a membership in the database
+/// already.
 ///
 /// # Errors
 /// If the database fails; then nothing was made.
 pub async fn make<B: Backend>(app: &App<B>) -> Result<()> {
+    make_with(app, None).await.map(drop)
+}
+
+/// Does what [`make`] does, with one more fact about the database; says whether it made anything.
+async fn make_with<B: Backend>(app: &App<B>, fact: Option<(&str, &str)>) -> Result<bool> {
     scoped!(tx = app.begin().await?);
     // Of two processes that start at once, the second waits here, and finds that it was not the first.
     if !tx.is_empty().await? || !tx.insert_meta("made_by", "demo").await? {
-        return Ok(());
+        return Ok(false);
+    }
+    if let Some((name, value)) = fact {
+        tx.insert_meta(name, value).await?;
     }
     let people = people();
     for (index, person) in people.iter().enumerate() {
@@ -191,7 +214,18 @@ pub async fn make<B: Backend>(app: &App<B>) -> Result<()> {
         add_group(app, &mut tx, group, index, &people).await?;
     }
     calendar::make(app, &mut tx, &UserId::new(&*people[0].id)?).await?;
-    app.commit(tx.into_inner()).await
+    staff::make(app, &mut tx, &people).await?;
+    app.commit(tx.into_inner()).await?;
+    Ok(true)
+}
+
+/// Reads the people that are written by hand, whoever is staff first: those whom a visitor can be.
+pub(crate) async fn known<C: Sql>(conn: &mut C) -> Result<Vec<Person>> {
+    let mut known = Vec::with_capacity(PEOPLE);
+    for person in people() {
+        known.extend(conn.person(&person.id).await?);
+    }
+    Ok(known)
 }
 
 fn people() -> Vec<Person> {
@@ -206,7 +240,7 @@ fn people() -> Vec<Person> {
             headline: format!("Class of {}, {work} in {city}", batch(index)),
         }
     };
-    (0..36).map(person).collect()
+    (0..PEOPLE).map(person).collect()
 }
 
 fn batch(index: usize) -> usize {
@@ -251,7 +285,7 @@ async fn add_group<B: Backend>(
         description: demo.description.into(),
         place: String::new(),
     };
-    groups::create(app, tx, &group, &Caller::new(UserId::new(&*members[0].id)?)).await?;
+    crate::groups::create(app, tx, &group, &Caller::new(UserId::new(&*members[0].id)?)).await?;
     let scope = Scope::group(demo.id)?;
     for member in &members[1..] {
         let user = UserId::new(&*member.id)?;

@@ -52,7 +52,7 @@ pub enum Error {
     /// An input is not what it has to be.
     #[error("{0}")]
     Invalid(String),
-    /// What is there does not allow it.
+    /// What there is by now does not allow it.
     #[error("{0}")]
     Conflict(String),
     /// A membership verb refused.
@@ -81,9 +81,9 @@ impl Error {
         let is_retryable = |error: &(dyn std::error::Error + 'static)| {
             error.downcast_ref().is_some_and(stoa_membership::Error::is_retryable)
                 || error.downcast_ref().is_some_and(stoa_audit::Error::is_retryable)
+                || error.downcast_ref().is_some_and(is_sql_retryable)
                 || error.downcast_ref().is_some_and(stoa_jobs_runner::Error::is_retryable)
                 || error.downcast_ref().is_some_and(stoa_search::Error::is_retryable)
-                || error.downcast_ref().is_some_and(is_ended_for_another)
         };
         chain(&**source).any(is_retryable)
     }
@@ -191,14 +191,6 @@ impl IntoResponse for Error {
     }
 }
 
-/// The host's own statements: a serialization failure, a deadlock, or SQLite being busy.
-fn is_ended_for_another(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    // SQLite's extended codes carry the primary one in their low byte.
-    let is_busy = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5);
-    code.is_some_and(|code| matches!(&*code, "40001" | "40P01") || (code.len() < 5 && is_busy(&code)))
-}
-
 /// A refusal in the words of a campus, for the person themselves and for whoever decides about them: it names nobody.
 fn refusal(error: &stoa_membership::Error) -> String {
     use stoa_membership::Error as E;
@@ -212,9 +204,16 @@ fn refusal(error: &stoa_membership::Error) -> String {
     }
 }
 
-/// An error and everything that caused it: no error of ours repeats its source.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+/// Tells an error and everything that caused it: no error of ours repeats its source.
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// A serialization failure, a deadlock, or a busy database: a statement of the host's own gave way to another.
+fn is_sql_retryable(error: &sqlx::Error) -> bool {
+    let Some(code) = error.as_database_error().and_then(sqlx::error::DatabaseError::code) else { return false };
+    matches!(&*code, "40001" | "40P01")
+        || code.len() < 5 && code.parse().is_ok_and(|code: u32| matches!(code & 0xff, 5 | 6))
 }
 
 fn chain<'a>(

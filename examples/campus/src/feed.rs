@@ -56,7 +56,7 @@ pub async fn newest<C: FeedSql>(conn: &mut C, viewer: &Viewer, limit: u8) -> Res
 pub async fn before<C: FeedSql>(conn: &mut C, viewer: &Viewer, id: Option<&str>, limit: u8) -> Result<Vec<Item>> {
     let scopes = viewer.memberships.scopes();
     let groups = scopes.filter_map(|scope| {
-        let kind = GroupKind::ALL.into_iter().find(|kind| kind.scope_type() == *scope.kind())?;
+        let kind = GroupKind::of_scope(scope)?;
         Some((kind.as_str(), scope.id().as_str()))
     });
     let (kinds, ids): (Vec<_>, Vec<_>) = groups.unzip();

@@ -28,6 +28,7 @@ use crate::caller::Caller;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::groups::sql::GroupSql;
+use crate::recommender::{self, Act};
 use crate::surface::Surface;
 use crate::text::{line, line_if_any, text};
 
@@ -63,7 +64,7 @@ pub const SURFACE: Surface = Surface {
     paths: &["/groups", "/posts", "/api/v1/groups", "/api/v1/posts"],
 };
 
-const CREATED: Action = Action::new("bits.groups.v1.GroupService/CreateGroup");
+pub(crate) const CREATED: Action = Action::new("bits.groups.v1.GroupService/CreateGroup");
 const EDITED: Action = Action::new("bits.groups.v1.GroupService/UpdateGroup");
 const JOINED: Action = Action::new("bits.groups.v1.GroupService/JoinGroup");
 const LEFT: Action = Action::new("bits.groups.v1.GroupService/LeaveGroup");
@@ -146,6 +147,7 @@ pub async fn join<B: Backend>(app: &App<B>, caller: &Caller, scope: &Scope) -> R
     let change = app.membership.join(&mut tx, &caller.user, scope, &By::user(&caller.user)).await?;
     if !change.is_unchanged() {
         app.audit.record(&mut tx, &caller.record(JOINED, group.entity()?)?).await?;
+        recommender::signal(app, &mut tx, &caller.user, &stoa_search::Surface::GROUPS, &group.id, Act::Join).await?;
     }
     app.commit(tx).await
 }
@@ -241,6 +243,11 @@ impl GroupKind {
     /// [`Error::Invalid`] if it is no id.
     pub fn scope(self, id: &str) -> Result<Scope> {
         Ok(Scope::new(self.scope_type(), ScopeId::new(id)?))
+    }
+
+    /// The kind of group whose members make this scope, if it is one of a group.
+    pub fn of_scope(scope: &Scope) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.scope_type() == *scope.kind())
     }
 
     /// Returns the type of the scopes of such groups.
@@ -370,7 +377,8 @@ impl Group {
         self.kind.scope(&self.id)
     }
 
-    fn document(&self) -> Result<Document> {
+    /// The group as it is found: by everybody.
+    pub(crate) fn document(&self) -> Result<Document> {
         let body =
             if self.place.is_empty() { &self.description } else { &format!("{}\n{}", self.description, self.place) };
         Ok(Document::new(stoa_search::Surface::GROUPS, self.id.as_str().try_into()?)
@@ -380,7 +388,7 @@ impl Group {
             .audience([Tag::try_from(EVERYONE)?]))
     }
 
-    fn entity(&self) -> Result<Entity> {
+    pub(crate) fn entity(&self) -> Result<Entity> {
         Ok(Entity::new(EntityType::from_static("group"), EntityId::new(&*self.id)?))
     }
 }

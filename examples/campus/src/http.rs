@@ -135,6 +135,7 @@ pub fn router<B: Backend>(app: App<B>, options: Options) -> Router {
     let site = Site { app, options: Arc::new(options) };
     all::<B>()
         .into_router()
+        .nest("/admin/jobs", crate::admin::dashboard(&site))
         .fallback(async || Error::NotFound)
         .layer(middleware::from_fn(input::readable))
         .layer(middleware::from_fn_with_state(site.clone(), session::guard::<B>))
@@ -172,12 +173,15 @@ fn all<B: Backend>() -> Routes<B> {
         crate::openings::pages::routes,
         crate::openings::api::routes,
         crate::search::pages::routes,
+        crate::search::api::routes,
         crate::import::pages::routes,
-        crate::admin::pages::routes,
-        crate::mentorship::pages::routes,
-        crate::mentorship::api::routes,
+        crate::staff::pages::routes,
+        crate::staff::api::routes,
         crate::marketplace::pages::routes,
         crate::marketplace::api::routes,
+        crate::mentorship::pages::routes,
+        crate::mentorship::api::routes,
+        crate::admin::pages::routes,
     ];
     surfaces.into_iter().fold(Routes::new(), |routes, add| add(routes))
 }

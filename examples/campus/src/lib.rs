@@ -13,11 +13,16 @@ pub mod feed;
 pub mod home;
 pub mod import;
 pub mod openings;
+pub mod recommender;
 pub mod search;
+pub mod staff;
 
 pub mod access;
 pub mod admin;
+pub mod adminctl;
 pub mod backend;
+pub mod bulk;
+pub mod cli;
 pub mod error;
 pub mod notices;
 pub mod readers;

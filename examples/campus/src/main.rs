@@ -1,23 +1,53 @@
 //! The server: `cargo run --release -p campus`.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use campus::admin::seal;
 use campus::app::App;
 use campus::backend::{Backend, Postgres, Sqlite};
+use campus::cli::{Bar, Database, EMBEDDED};
+use campus::demo::{self, Plan, Size};
+use campus::error::causes;
 use campus::http::Options;
 use campus::http::auth::{Expected, Keys, demo_secret};
-use campus::{demo, http, worker};
-use clap::Parser;
+use campus::{http, worker};
+use clap::{Parser, Subcommand};
 
 /// An alumni platform on one database. Without arguments: an embedded file with a small demo campus in it.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// Where the data is: `sqlite:PATH` or a `postgres://` URL.
-    #[arg(long, default_value = "sqlite:campus.sqlite", value_name = "URL")]
-    database: String,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the pages and the JSON interface, and runs jobs. This is what happens without a command.
+    Serve(Box<Serve>),
+    /// Brings the schema up to date, makes a demo if `--demo` asks for one, and ends.
+    Migrate(Data),
+}
+
+#[derive(clap::Args)]
+struct Data {
+    /// Where the data is: `sqlite:PATH` or `postgres://USER@HOST/NAME`.
+    #[arg(long, default_value = EMBEDDED, value_name = "URL")]
+    database: Database,
+    /// Makes a demo in an empty database, and finishes one that was interrupted. Where nobody else could sign in, that is the small one.
+    #[arg(long, value_enum, value_name = "SIZE")]
+    demo: Option<Size>,
+}
+
+#[derive(clap::Args)]
+struct Serve {
+    #[command(flatten)]
+    data: Data,
     /// Where to listen. The person picker exists only on a loopback address.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -29,6 +59,20 @@ struct Arguments {
     /// Tells browsers to come back over HTTPS only. Say so once a proxy in front of campus speaks it for good.
     #[arg(long)]
     hsts: bool,
+    /// The file with the key that seals the audit log, made where there is none; the newest checkpoint is kept beside it. Without it
+    /// the log on an SQLite file is sealed by a key beside that file, and the log on PostgreSQL not at all.
+    #[arg(long, value_name = "FILE")]
+    audit_key: Option<PathBuf>,
+}
+
+impl Serve {
+    fn audit_key(&self) -> Option<PathBuf> {
+        let beside = || match &self.data.database {
+            Database::Sqlite(path) => Some(PathBuf::from(format!("{path}.audit-key"))),
+            Database::Postgres(_) => None,
+        };
+        self.audit_key.clone().or_else(beside)
+    }
 }
 
 /// Who can sign in: people with a signed token (JWT: `sub` is the id of the person, `exp` when it ends), as bearer token or in the
@@ -79,55 +123,109 @@ const NOBODY_CAN_SIGN_IN: &str = "nobody could sign in. Either name the keys of 
     --jwks-file FILE, or run the demo: on a loopback address such as --listen 127.0.0.1:8080, with a database that is empty or was made \
     by the demo";
 
+const DEMO_INTERRUPTED: &str =
+    "the demo of this database was interrupted: start without `--demo` to finish it, or take another database";
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Arguments::parse()).await {
+    match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("campus: {error}");
+            eprintln!("campus: {}", causes(&*error));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,campus=info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let arguments = match arguments.command {
+        Some(Command::Migrate(data)) => {
+            match &data.database {
+                Database::Sqlite(path) => open(Sqlite::open(path).await?, data.demo).await.map(drop)?,
+                Database::Postgres(url) => open(Postgres::open(url).await?, data.demo).await.map(drop)?,
+            }
+            println!("The schema in {} is up to date.", data.database);
+            return Ok(());
+        }
+        Some(Command::Serve(serve)) => *serve,
+        None => arguments.serve,
+    };
     let keys = arguments.sign_in.keys()?;
     if keys.is_none() && !arguments.listen.ip().is_loopback() {
         return Err(NOBODY_CAN_SIGN_IN.into());
     }
-    match arguments.database.strip_prefix("sqlite:") {
-        Some(path) => serve(Sqlite::open(path).await?, keys, arguments).await,
-        None => serve(Postgres::open(&arguments.database).await?, keys, arguments).await,
+    match &arguments.data.database {
+        Database::Sqlite(path) => serve(Sqlite::open(path).await?, keys, &arguments).await,
+        Database::Postgres(url) => serve(Postgres::open(url).await?, keys, &arguments).await,
     }
+}
+
+/// Opens the database, and makes the demo in it that somebody asked for.
+async fn open<B: Backend>(backend: B, demo: Option<Size>) -> Result<App<B>, Box<dyn std::error::Error>> {
+    let app = App::open(backend).await?;
+    let plan = match (demo, demo::interrupted(&app).await?) {
+        // What was begun is finished, unless somebody asks for something else.
+        (None, interrupted) => interrupted,
+        (Some(Size::None), Some(_)) => return Err(DEMO_INTERRUPTED.into()),
+        (Some(size), _) => Plan::of(size),
+    };
+    if let Some(plan) = plan {
+        let bar = Bar::of(0);
+        demo::load(&app, &plan, |progress| bar.demo(progress)).await?;
+    }
+    Ok(app)
 }
 
 async fn serve<B: Backend>(
     backend: B,
     keys: Option<Keys>,
-    arguments: &Arguments,
+    arguments: &Serve,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let app = App::open(backend).await?;
+    let is_demo = keys.is_none();
+    let mut app = open(backend.clone(), arguments.data.demo).await?;
     let options = if let Some(keys) = keys {
         Options::production(keys)
     } else {
-        // The demo, and the picker that signs anybody in: the address is a loopback address.
-        demo::make(&app).await?;
+        // The picker that signs anybody in: the address is a loopback address.
+        if arguments.data.demo.is_none() && !app.is_demo().await? {
+            app = open(backend, Some(Size::Small)).await?;
+        }
         if !app.is_demo().await? {
             return Err(NOBODY_CAN_SIGN_IN.into());
         }
         Options::demo_with(&demo_secret(&app).await?)
     };
+    let sealing =
+        arguments.audit_key().map(|key| Ok::<_, campus::error::Error>((seal::signer(&key)?, key))).transpose()?;
+    if let Some((signer, _)) = &sealing {
+        app = app.with_verifier(signer.verifier().clone());
+    }
     let options = if arguments.hsts { options.https_only() } else { options };
     let options = if arguments.rate_limit == Switch::Off { options.rates(None) } else { options };
 
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
-    println!("Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.database);
+    // Whoever started it may not listen any more.
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.data.database);
+    if is_demo {
+        let pick = format!("http://{address}/people");
+        let _ = writeln!(out, "Pick a person at {pick}; whoever is staff also finds http://{address}/admin.");
+    }
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));
+    let (sealed, until_stopped) = (app.clone(), until(stopped.clone()));
+    let sealer = tokio::spawn(async move {
+        // A log that was tampered with is no reason to stop serving: the page that verifies says so.
+        if let Some((signer, key)) = sealing
+            && let Err(error) = seal::run(sealed, signer, &key, until_stopped).await
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "the audit log is sealed no more");
+        }
+    });
     let service = http::router(app, options).into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, service).with_graceful_shutdown(until(stopped));
     let mut server = tokio::spawn(server.into_future());
@@ -140,6 +238,7 @@ async fn serve<B: Backend>(
     stop.send_replace(true);
     server.await??;
     worker.await??;
+    sealer.await?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use sqlx::FromRow;
 use stoa_audit::{Action, Audited, Entity, EntityId, EntityType};
 use stoa_capabilities::scoped;
 use stoa_jobs_runner::Job as _;
-use stoa_membership::{CHAPTER, GROUP, Scope};
+use stoa_membership::Scope;
 use stoa_search::{Document, Tag};
 use url::Url;
 use utoipa::ToSchema;
@@ -24,7 +24,7 @@ use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
-use crate::groups;
+use crate::groups::{self, GroupKind};
 use crate::openings::expire::CloseExpired;
 use crate::openings::sql::{BoardSql, Listing, OpeningSql};
 use crate::surface::Surface;
@@ -235,7 +235,7 @@ pub async fn list<C: BoardSql>(
         // Every id is made of digits, letters and hyphens, all of them less than a tilde.
         None => String::from("~"),
     };
-    let scopes = viewer.memberships.scopes().filter(|scope| [GROUP, CHAPTER].contains(scope.kind()));
+    let scopes = viewer.memberships.scopes().filter(|scope| GroupKind::of_scope(scope).is_some());
     let listing = Listing {
         audience: scopes.map(Scope::to_string).chain([EVERYONE.to_owned()]).collect(),
         before,

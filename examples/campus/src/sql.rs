@@ -40,6 +40,8 @@ macro_rules! bundle {
 
 bundle! {
     MetaSql,
+    crate::bulk::BulkSql,
+    crate::admin::sql::AdminSql,
     crate::announcements::sql::AnnouncementLockSql,
     crate::announcements::sql::AnnouncementSql,
     crate::calendar::sql::CalendarLockSql,
@@ -51,10 +53,15 @@ bundle! {
     crate::notices::NoticeSql,
     crate::openings::sql::BoardSql,
     crate::openings::sql::OpeningSql,
+    crate::recommender::sql::DueSql,
+    crate::recommender::sql::RecommenderSql,
     crate::marketplace::sql::MarketplaceSql,
     crate::marketplace::sql::UnlistSql,
     crate::mentorship::sql::MatchSql,
     crate::mentorship::sql::MentorshipSql,
+    crate::staff::sql::LeaveSql,
+    crate::staff::sql::PayrollSql,
+    crate::staff::sql::StaffSql,
 }
 
 portable! {
@@ -82,6 +89,17 @@ portable! {
             )
             .fetch_one(self)
             .await
+        }
+
+        /// Replaces a fact about this database, if it is still what it was; says whether it was.
+        async fn replace_meta(&mut self, name: &str, before: &str, value: &str) -> Result<bool> {
+            let replaced = sqlx::query("UPDATE campus_meta SET value = $3 WHERE name = $1 AND value = $2")
+                .bind(name)
+                .bind(before)
+                .bind(value)
+                .execute(self)
+                .await?;
+            Ok(replaced.rows_affected() == 1)
         }
 
         /// Reads a fact about this database.

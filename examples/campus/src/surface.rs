@@ -25,12 +25,15 @@ pub struct Surface {
 
 /// Every surface of campus.
 pub const SURFACES: &[Surface] = &[
+    crate::admin::SURFACE,
     crate::announcements::SURFACE,
     crate::calendar::SURFACE,
     crate::directory::SURFACE,
     crate::feed::SURFACE,
     crate::groups::SURFACE,
+    crate::openings::SURFACE,
+    crate::recommender::SURFACE,
     crate::marketplace::SURFACE,
     crate::mentorship::SURFACE,
-    crate::openings::SURFACE,
+    crate::staff::SURFACE,
 ];

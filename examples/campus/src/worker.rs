@@ -1,5 +1,9 @@
 //! The in-process worker.
 
+use std::time::Duration;
+
+use stoa_jobs_runner::{Job as _, Runner};
+
 use crate::announcements::publish::{PublishAnnouncement, TellReaders};
 use crate::app::App;
 use crate::backend::Backend;
@@ -9,29 +13,62 @@ use crate::groups::notify::NotifyGroup;
 use crate::marketplace::expiry::ExpireDeals;
 use crate::mentorship::matching::{AssignMatches, ScoreMentees};
 use crate::openings::expire::{self, CloseExpired};
+use crate::recommender;
+use crate::staff::accrual::{self, AccrueLeave};
+use crate::staff::payroll::ComputeRun;
 
-/// Runs jobs until `stop` is ready, then lets the running ones finish.
+/// How long one compaction may take: the next one goes on.
+const COMPACTION: Duration = Duration::from_secs(20);
+
+/// How long one batch of the recommender may take: whoever is left has their turn in the next one.
+const RECOMMENDING: Duration = Duration::from_mins(8);
+
+/// Every queue, and how many of its jobs run at once.
+const QUEUES: [(&str, u32); 6] = [
+    (NotifyGroup::QUEUE, 4),
+    (CloseExpired::QUEUE, 1),
+    (ScoreMentees::QUEUE, 4),
+    (ExpireDeals::QUEUE, 1),
+    (AccrueLeave::QUEUE, 1),
+    (ComputeRun::QUEUE, 1),
+];
+
+/// Runs jobs, and what is done by the clock, until `stop` is ready, then lets the running ones finish.
 ///
 /// # Errors
 /// If the database stays away.
 pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send) -> Result<()> {
-    stoa_jobs_runner::Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
-        .queue("notifications", 4)
-        .queue("openings", 1)
+    let runner = QUEUES.into_iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, slots));
+    runner
+        .cron(expire::timetable()?)
+        .cron(ExpireDeals::schedule()?)
+        .cron(accrual::monthly()?)
+        .every("search.compact", Duration::from_mins(1), |batch| async move {
+            let app: &App<B> = batch.state();
+            app.search.compact(app.backend.pool(), COMPACTION).await?;
+            Ok(())
+        })
+        .every("recommender", Duration::from_mins(10), |batch| async move {
+            recommender::run(batch.state(), Some(&batch), Some(RECOMMENDING), |_| {}).await?;
+            Ok(())
+        })
+        .run_until(stop)
+        .await?;
+    Ok(())
+}
+
+/// Knows every job of campus, and serves no queue yet.
+pub fn runner<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
+    Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
         .handle::<NotifyGroup>()
         .handle::<TellMovedUp>()
         .handle::<TellCancelled>()
         .handle::<PublishAnnouncement>()
         .handle::<TellReaders>()
         .handle::<CloseExpired>()
-        .cron(expire::timetable()?)
-        .queue("mentorship_matching", 4)
         .handle::<ScoreMentees>()
         .handle::<AssignMatches>()
-        .queue("marketplace_deal_expiry", 1)
         .handle::<ExpireDeals>()
-        .cron(ExpireDeals::schedule()?)
-        .run_until(stop)
-        .await?;
-    Ok(())
+        .handle::<AccrueLeave>()
+        .handle::<ComputeRun>()
 }

@@ -65,7 +65,7 @@ pub(crate) fn card(item: &Item) -> Markup {
         li.card id={ "post-" (post.id) } {
             p.soft { a href={ "/groups/" (post.group_id) } { (item.group_name) } }
             h3 { a href={ "/posts/" (post.id) } { (post.title) } }
-            p.body { (post.body) }
+            p.body.clamp { (post.body) }
             p.soft {
                 a href=(profile::path(&post.author_id)) { (item.author_name) } " · " (date(post.created_at))
                 @if post.edited_at.is_some() { " · edited" }

@@ -153,14 +153,14 @@ fn record(action: Action, actor: &Caller, change: &Change) -> Result<Record> {
 
 /// What of a membership an audit record holds.
 #[derive(Serialize)]
-struct Standing<'a> {
+pub(crate) struct Standing<'a> {
     state: &'a str,
     role: &'a str,
     expires_at: Option<String>,
 }
 
 impl<'a> Standing<'a> {
-    fn of(member: &'a Member) -> Self {
+    pub(crate) fn of(member: &'a Member) -> Self {
         let expires_at = member.expires_at().map(|end| end.to_rfc3339());
         Self { state: member.state().as_str(), role: member.role().as_str(), expires_at }
     }

@@ -21,6 +21,7 @@ use crate::groups;
 use crate::http::layout::{date, group_card, page, post_card};
 use crate::http::session::Session;
 use crate::http::{FormResult, Routes, Site};
+use crate::recommender;
 
 /// Adds the pages of groups, posts and members.
 pub(crate) fn routes<B: Backend>(routes: Routes<B>) -> Routes<B> {
@@ -317,6 +318,7 @@ pub(super) async fn post_page<B: Backend>(
 ) -> Result<Markup> {
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let post = posts::read(&site.app, &mut tx, &viewer, &id).await?;
+    recommender::viewed(&site.app, &viewer.user, &stoa_search::Surface::FEED, &post.id);
     let group = tx.group(&post.group_id).await?.ok_or(Error::NotFound)?;
     let is_author = post.author_id == viewer.person.id;
     let moderates = Reach::with(GroupCapability::ModeratePosts, &site, &viewer, &group.scope()?).is_ok();

@@ -2,7 +2,7 @@
 
 use std::ops::DerefMut;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::FromRow;
 use stoa_audit::{Action, Audited, Entity, EntityId, EntityType};
@@ -195,6 +195,18 @@ pub struct Post {
 }
 
 impl Post {
+    /// The columns that a bulk statement takes.
+    pub(crate) fn row(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.id,
+            "group_id": self.group_id,
+            "author_id": self.author_id,
+            "title": self.title,
+            "body": self.body,
+            "created_at": self.created_at,
+        })
+    }
+
     /// Whose members read it.
     ///
     /// # Errors
@@ -212,6 +224,7 @@ impl Post {
             .title(&self.title)
             .body(&self.body)
             .url(format!("/posts/{}", self.id))
+            .recency(DateTime::from_timestamp_micros(self.created_at).unwrap_or_default())
             .audience([Tag::try_from(self.scope()?.to_string())?]))
     }
 

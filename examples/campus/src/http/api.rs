@@ -151,9 +151,11 @@ pub(crate) fn document() -> OpenApi {
         crate::feed::api::Api::openapi(),
         crate::groups::api::Api::openapi(),
         crate::groups::member_api::Api::openapi(),
+        crate::openings::api::Api::openapi(),
+        crate::search::api::Api::openapi(),
         crate::marketplace::api::Api::openapi(),
         crate::mentorship::api::Api::openapi(),
-        crate::openings::api::Api::openapi(),
+        crate::staff::api::Api::openapi(),
     ];
     docs::complete(surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);

@@ -35,8 +35,8 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                                 a href="/mentorship" { "Mentorship" }
                                 a href="/deals" { "Deals" }
                                 @if is_staff(viewer) {
-                                    a href="/jobs" { "Queue" }
-                                    a href="/audit" { "Audit" }
+                                    a href="/staff" { "Staff" }
+                                    a href="/admin" { "Admin" }
                                 }
                             }
                             form.find action="/search" role="search" {

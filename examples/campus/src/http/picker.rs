@@ -10,7 +10,7 @@ use stoa_membership::{Filter, PageRequest, UserId};
 use super::{FormResult, Routes, Site, bare_page, session};
 use crate::access;
 use crate::backend::Backend;
-use crate::directory::sql::DirectorySql as _;
+use crate::demo;
 use crate::error::{Error, Result};
 
 /// Adds the picker.
@@ -27,7 +27,7 @@ struct Pick {
 async fn people<B: Backend>(State(site): State<Site<B>>) -> Result<Markup> {
     site.options.signer()?;
     let mut tx = site.app.read().await?;
-    let people = tx.people(60).await?;
+    let people = demo::known(&mut *tx).await?;
     let staff = site
         .app
         .membership

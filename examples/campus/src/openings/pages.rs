@@ -6,7 +6,7 @@ use axum::response::Redirect;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
-use stoa_membership::{CHAPTER, GROUP, Scope};
+use stoa_membership::Scope;
 use url::form_urlencoded::Serializer;
 
 use super::{Draft, NewOpening, Opening, Wanted};
@@ -15,8 +15,8 @@ use crate::app::Viewer;
 use crate::backend::Backend;
 use crate::directory::profile;
 use crate::error::Result;
-use crate::groups::Group;
 use crate::groups::sql::GroupSql;
+use crate::groups::{Group, GroupKind};
 use crate::http::layout::page;
 use crate::http::session::Session;
 use crate::http::{FormResult, Routes, Site};
@@ -173,7 +173,7 @@ async fn blank<B: Backend>(State(site): State<Site<B>>, session: Session) -> Res
 async fn groups_of<C: GroupSql>(conn: &mut C, viewer: &Viewer) -> Result<Vec<Group>> {
     let mut groups = Vec::new();
     let mut scopes: Vec<&Scope> =
-        viewer.memberships.scopes().filter(|scope| [GROUP, CHAPTER].contains(scope.kind())).collect();
+        viewer.memberships.scopes().filter(|scope| GroupKind::of_scope(scope).is_some()).collect();
     scopes.sort_unstable();
     for scope in scopes.into_iter().take(GROUPS) {
         groups.extend(conn.group(scope.id().as_str()).await?);

@@ -2,9 +2,12 @@
 
 mod fixture;
 
+mod admin;
+mod adminctl;
 mod announcements;
 mod atomicity;
 mod calendar;
+mod demo;
 mod directory;
 mod facts;
 mod feed;
@@ -19,3 +22,6 @@ mod notifications;
 mod openings;
 mod pages;
 mod readme;
+mod recommender;
+mod search;
+mod staff;
