@@ -230,11 +230,16 @@ where
 
     fn plan(&mut self, now: Instant) -> Plan {
         let mut plan = Plan::default();
-        let limit = self.hunt_size();
-        if limit > 0 {
+        let wanted = self.hunt_size();
+        if wanted > 0 {
             let is_alone = self.running.is_empty() && self.flights.is_empty();
+            // What one lane leaves the next one claims beside it.
+            let limit = wanted.min(((self.slots + self.hunger.ahead()) / S::LANES).max(FULL_LOAD));
             plan.claim =
                 Some(Hunt { limit, token: Token::random(), since: self.hunger.hunt(now), looks_ahead: is_alone });
+            if limit < wanted {
+                self.hunger.rouse();
+            }
         }
         if now >= self.beat_at && self.flights.values().all(|plan| plan.beat.is_none()) {
             self.lost_claim = self.lost_claim.filter(|(_, until)| now < *until);
