@@ -201,6 +201,8 @@ async fn a_match_goes_from_proposal_to_approval_on_the_pages<F: Fixture>() {
     assert!(one.starts_with("/matches/"), "{one}");
     expected += 4;
     assert_eq!(fixture.count(RECORDS).await, expected, "a record for each");
+    assert!(mentors.get("/").await.body.contains("Somebody proposes a mentorship to you"));
+    assert!(!mentees.get("/").await.body.contains("Somebody proposes"), "who asks is not told");
 
     for (browser, decision, action) in
         [(&mut mentors, "accept", "Accept"), (&mut staffs, "approve", "Approve"), (&mut mentees, "end", "End")]
