@@ -19,6 +19,16 @@ capabilities::capabilities! {
         ReadMembers = "group.member.read",
         /// See who was a member or is banned, and change the memberships of those below.
         ManageMembers = "group.member.manage",
+        /// See its events, and answer whether one comes.
+        AttendEvents = "group.event.attend",
+        /// Plan an event, change it, call it off.
+        CreateEvent = "group.event.create",
+        /// Change what it says about itself.
+        EditGroup = "group.edit",
+        /// Delete what others wrote into it.
+        ModeratePosts = "group.post.moderate",
+        /// Put an opening on its jobs board.
+        CreateOpening = "group.opening.create",
     }
 }
 
@@ -27,8 +37,18 @@ capabilities::capabilities! {
     pub enum PlatformCapability {
         /// See the job queue.
         ReadJobs = "platform.jobs.read",
+        /// Retry, cancel, discard and delete jobs; pause and resume queues.
+        ManageJobs = "platform.jobs.manage",
         /// See the audit records.
         ReadAudit = "platform.audit.read",
+        /// Plan an event for everybody, change it, call it off.
+        CreateCampusEvent = "platform.event.create",
+        /// Write announcements, publish and withdraw them.
+        ManageAnnouncements = "platform.announcement.manage",
+        /// Take an opening off the jobs board, whoever wrote it.
+        CloseOpening = "platform.opening.close",
+        /// See how large the search index is.
+        ReadSearch = "platform.search.read",
     }
 }
 
@@ -39,15 +59,30 @@ pub(crate) fn group_matrix() -> capabilities::Result<Matrix<GroupCapability>> {
             GroupCapability::ReadPosts,
             GroupCapability::CreatePost,
             GroupCapability::ReadMembers,
+            GroupCapability::AttendEvents,
+            GroupCapability::CreateOpening,
         ]),
-        Rule::new("admin").inherits("member").grants([GroupCapability::ManageMembers]),
+        Rule::new("admin").inherits("member").grants([
+            GroupCapability::ManageMembers,
+            GroupCapability::EditGroup,
+            GroupCapability::ModeratePosts,
+            GroupCapability::CreateEvent,
+        ]),
         Rule::new("owner").inherits("admin"),
     ])
 }
 
 /// Roles on the platform.
 pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapability>> {
-    Matrix::new([Rule::new("staff").grants([PlatformCapability::ReadJobs, PlatformCapability::ReadAudit])])
+    Matrix::new([Rule::new("staff").grants([
+        PlatformCapability::ReadJobs,
+        PlatformCapability::ReadAudit,
+        PlatformCapability::CreateCampusEvent,
+        PlatformCapability::ManageAnnouncements,
+        PlatformCapability::CloseOpening,
+        PlatformCapability::ManageJobs,
+        PlatformCapability::ReadSearch,
+    ])])
 }
 
 /// The scope of the campus as a whole.
@@ -64,7 +99,7 @@ pub(crate) fn platform_kind() -> membership::Result<ScopeKind> {
 fn roles(scope: &Scope) -> &'static [&'static str] {
     match scope.kind() {
         kind if kind == &PLATFORM => &["staff"],
-        kind if kind == &membership::GROUP => &["member", "admin", "owner"],
+        kind if kind == &membership::GROUP || kind == &membership::CHAPTER => &["member", "admin", "owner"],
         _ => &["member"],
     }
 }

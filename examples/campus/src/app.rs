@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use stoa_audit::Audit;
+use stoa_audit::{Audit, Verifier};
 use stoa_capabilities::Capabilities;
 use stoa_jobs_runner::Jobs;
 use stoa_membership::{Membership, MembershipSet, Source as _, UserId};
@@ -14,6 +14,7 @@ use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::sql::MetaSql as _;
+use crate::staff::access::{self as staff_access, StaffCapability};
 use crate::trace;
 
 /// Everybody on campus sees what carries this audience tag.
@@ -30,12 +31,16 @@ pub struct App<B: Backend> {
     pub group_capabilities: Capabilities<MemberFacts<B::Membership>, GroupCapability>,
     /// Who may, on the platform.
     pub platform_capabilities: Capabilities<MemberFacts<B::Membership>, PlatformCapability>,
+    /// Who may, with the staff.
+    pub staff_capabilities: Capabilities<MemberFacts<B::Membership>, StaffCapability>,
     /// Who did what.
     pub audit: Audit<B::Audit>,
     /// Work to do later.
     pub jobs: Jobs<B::Jobs>,
     /// Find it.
     pub search: Search<B::Search>,
+    /// Whose signature the sealed audit log has to bear; none where it is not sealed.
+    pub verifier: Option<Verifier>,
 }
 
 /// Whoever is looking at a page.
@@ -56,6 +61,7 @@ impl<B: Backend> App<B> {
     /// If a migration fails: close the pool then, since the migrator may have left its lock behind.
     pub async fn open(backend: B) -> Result<Self> {
         backend.migrate().await?;
+        let cursor_key = crate::search::cursor_key(&backend).await?;
         let (members, audit, jobs, search) = backend.stores();
         let membership = Membership::new(members).with_kind(access::platform_kind()?);
         let facts = MemberFacts(membership.clone());
@@ -63,11 +69,19 @@ impl<B: Backend> App<B> {
             backend,
             membership,
             group_capabilities: Capabilities::new(facts.clone(), access::group_matrix()?),
-            platform_capabilities: Capabilities::new(facts, access::platform_matrix()?),
+            platform_capabilities: Capabilities::new(facts.clone(), access::platform_matrix()?),
+            staff_capabilities: Capabilities::new(facts, staff_access::matrix()?),
             audit: Audit::new(audit),
             jobs: Jobs::new(jobs).trace(trace::current),
-            search: Search::new(search),
+            search: Search::new(search).with_cache(crate::search::CACHE).with_cursor_key(cursor_key),
+            verifier: None,
         })
+    }
+
+    /// Verifies the sealed audit log by this key.
+    #[must_use]
+    pub fn with_verifier(self, verifier: Verifier) -> Self {
+        Self { verifier: Some(verifier), ..self }
     }
 
     /// Begins a transaction that may write.

@@ -21,16 +21,17 @@ pub trait Backend: Clone + Send + Sync + 'static {
     type Transaction: DerefMut<Target = Self::Connection> + Send;
     /// Lends connections to the pages and to the job runner.
     type Pool: membership::Source<Connection = Self::Connection, Transaction = Self::Transaction>
+        + audit::Source<Connection = Self::Connection>
         + jobs::Source<Connection = Self::Connection>
         + search::Source<Connection = Self::Connection>;
     /// Memberships on this database.
     type Membership: membership::Store<Connection = Self::Connection> + Clone;
     /// Audit records on this database.
-    type Audit: audit::LogStore<Connection = Self::Connection> + Clone;
+    type Audit: audit::LogStore + audit::Store<Connection = Self::Connection> + Clone;
     /// Jobs on this database.
     type Jobs: jobs::Store<Connection = Self::Connection> + Clone;
     /// Search on this database.
-    type Search: search::Store<Connection = Self::Connection> + Clone;
+    type Search: search::Store<Connection = Self::Connection> + search::recommendation::Store + Clone;
 
     /// Returns the pool.
     fn pool(&self) -> &Self::Pool;
@@ -137,12 +138,32 @@ impl Backend for Postgres {
 }
 
 /// The host's own schema on SQLite, oldest change first, in the tracking table that sqlx gives every host.
-pub static SQLITE_MIGRATOR: LazyLock<Migrator> =
-    LazyLock::new(|| migrator(&[(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))]));
+pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    migrator(&[
+        (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+        (2, "directory", include_str!("../migrations/sqlite/0002_directory.sql")),
+        (3, "openings", include_str!("../migrations/sqlite/0003_openings.sql")),
+        (4, "groups", include_str!("../migrations/sqlite/0004_groups.sql")),
+        (5, "calendar", include_str!("../migrations/sqlite/0005_calendar.sql")),
+        (6, "announcements", include_str!("../migrations/sqlite/0006_announcements.sql")),
+        (7, "recommender", include_str!("../migrations/sqlite/0007_recommender.sql")),
+        (10, "staff", include_str!("../migrations/sqlite/0010_staff.sql")),
+    ])
+});
 
 /// The host's own schema on PostgreSQL.
-pub static POSTGRES_MIGRATOR: LazyLock<Migrator> =
-    LazyLock::new(|| migrator(&[(1, "initial", include_str!("../migrations/postgres/0001_initial.sql"))]));
+pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    migrator(&[
+        (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
+        (2, "directory", include_str!("../migrations/postgres/0002_directory.sql")),
+        (3, "openings", include_str!("../migrations/postgres/0003_openings.sql")),
+        (4, "groups", include_str!("../migrations/postgres/0004_groups.sql")),
+        (5, "calendar", include_str!("../migrations/postgres/0005_calendar.sql")),
+        (6, "announcements", include_str!("../migrations/postgres/0006_announcements.sql")),
+        (7, "recommender", include_str!("../migrations/postgres/0007_recommender.sql")),
+        (10, "staff", include_str!("../migrations/postgres/0010_staff.sql")),
+    ])
+});
 
 /// Each change by the number and the name of its file.
 fn migrator(changes: &[(i64, &'static str, &'static str)]) -> Migrator {

@@ -11,19 +11,23 @@ mod words;
 
 pub use load::{Phase, Plan, Progress, Size, interrupted, load};
 
+mod calendar;
+mod staff;
+
 use chrono::{TimeDelta, Utc};
 use stoa_capabilities::{Scoped, scoped};
 use stoa_membership::{By, Grant, Reason, Role, Scope, UserId};
-use stoa_search::{Document, Surface, Tag};
 
 use crate::access;
-use crate::app::{App, EVERYONE};
+use crate::app::App;
 use crate::backend::Backend;
 use crate::caller::Caller;
-use crate::directory::Person;
+use crate::directory::profile::Profile;
 use crate::directory::sql::DirectorySql as _;
+use crate::directory::{self, Person};
 use crate::error::Result;
 use crate::groups::Group;
+use crate::groups::GroupKind;
 use crate::groups::posts::{self, Draft};
 use crate::sql::{MetaSql as _, Sql};
 
@@ -211,6 +215,8 @@ async fn make_with<B: Backend>(app: &App<B>, fact: Option<(&str, &str)>) -> Resu
     for (index, group) in GROUPS.iter().enumerate() {
         add_group(app, &mut tx, group, index, &people).await?;
     }
+    calendar::make(app, &mut tx, &UserId::new(&*people[0].id)?).await?;
+    staff::make(app, &mut tx, &people).await?;
     app.commit(tx.into_inner()).await?;
     Ok(true)
 }
@@ -252,11 +258,14 @@ async fn add_person<B: Backend>(app: &App<B>, tx: &mut B::Connection, person: &P
     if index == 0 {
         app.membership.add(tx, &user, &access::platform()?, &Grant::new(Role::new("staff")?), &by).await?;
     }
-    let document = Document::new(Surface::DIRECTORY, person.id.as_str().try_into()?)
-        .title(&person.name)
-        .body(&person.headline)
-        .audience([Tag::try_from(EVERYONE)?]);
-    app.search.upsert(tx, &document).await?;
+    // What the person would say of themselves, and the batch, which they would not.
+    if let Some(before) = tx.profile(&person.id).await? {
+        let city = CITIES[index * 7 % CITIES.len()].to_owned();
+        let email = format!("{}@alumni.example", person.id);
+        let year = batch.id().as_str().parse().ok();
+        tx.update_profile(&Profile { city, email, batch_year: year, ..before }).await?;
+    }
+    directory::index(app, tx, &person.id).await?;
     Ok(())
 }
 
@@ -271,7 +280,13 @@ async fn add_group<B: Backend>(
 ) -> Result<()> {
     let is_member = |person: &&Person| (person.id.len() + index).is_multiple_of(3);
     let members: Vec<&Person> = people.iter().skip(1).filter(is_member).collect();
-    let group = Group { id: demo.id.into(), name: demo.name.into(), description: demo.description.into() };
+    let group = Group {
+        id: demo.id.into(),
+        kind: GroupKind::Interest,
+        name: demo.name.into(),
+        description: demo.description.into(),
+        place: String::new(),
+    };
     crate::groups::create(app, tx, &group, &Caller::new(UserId::new(&*members[0].id)?)).await?;
     let scope = Scope::group(demo.id)?;
     for member in &members[1..] {

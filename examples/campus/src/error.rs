@@ -52,6 +52,9 @@ pub enum Error {
     /// An input is not what it has to be.
     #[error("{0}")]
     Invalid(String),
+    /// What there is by now does not allow it.
+    #[error("{0}")]
+    Conflict(String),
     /// A membership verb refused.
     #[error("{}", refusal(.0))]
     Membership(stoa_membership::Error),
@@ -78,6 +81,7 @@ impl Error {
         let is_retryable = |error: &(dyn std::error::Error + 'static)| {
             error.downcast_ref().is_some_and(stoa_membership::Error::is_retryable)
                 || error.downcast_ref().is_some_and(stoa_audit::Error::is_retryable)
+                || error.downcast_ref().is_some_and(is_sql_retryable)
         };
         chain(&**source).any(is_retryable)
     }
@@ -93,7 +97,7 @@ impl Error {
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Membership(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) | Self::Membership(_) => StatusCode::CONFLICT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -201,6 +205,13 @@ fn refusal(error: &stoa_membership::Error) -> String {
 /// Tells an error and everything that caused it: no error of ours repeats its source.
 pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// A serialization failure, a deadlock, or a busy database: a statement of the host's own gave way to another.
+fn is_sql_retryable(error: &sqlx::Error) -> bool {
+    let Some(code) = error.as_database_error().and_then(sqlx::error::DatabaseError::code) else { return false };
+    matches!(&*code, "40001" | "40P01")
+        || code.len() < 5 && code.parse().is_ok_and(|code: u32| matches!(code & 0xff, 5 | 6))
 }
 
 fn chain<'a>(

@@ -34,7 +34,6 @@ pub(crate) use self::routes::Routes;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::{admin, groups, home, import, search};
 
 /// A form, or what is wrong with it.
 pub(crate) type FormResult<T> = std::result::Result<Form<T>, FormRejection>;
@@ -136,12 +135,13 @@ pub fn router<B: Backend>(app: App<B>, options: Options) -> Router {
     let site = Site { app, options: Arc::new(options) };
     all::<B>()
         .into_router()
+        .nest("/admin/jobs", crate::admin::dashboard(&site))
         .fallback(async || Error::NotFound)
         .layer(middleware::from_fn(input::readable))
         .layer(middleware::from_fn_with_state(site.clone(), session::guard::<B>))
         .route("/style.css", get(stylesheet))
         .route("/api/docs", get(docs::page))
-        .route("/api/v1/openapi.json", get(async || axum::Json(api::document())))
+        .route("/api/v1/openapi.json", get(docs::document))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(site.options.time_limit, session::in_time))
         .layer(middleware::from_fn_with_state(site.clone(), answer::written::<B>))
@@ -158,12 +158,26 @@ pub fn routes<B: Backend>() -> Vec<(Method, &'static str)> {
 fn all<B: Backend>() -> Routes<B> {
     let surfaces = [
         picker::routes,
-        home::routes,
-        groups::pages::routes,
-        groups::api::routes,
-        search::pages::routes,
-        import::pages::routes,
-        admin::pages::routes,
+        crate::home::routes,
+        crate::groups::pages::routes,
+        crate::groups::api::routes,
+        crate::calendar::pages::routes,
+        crate::calendar::api::routes,
+        crate::announcements::pages::routes,
+        crate::announcements::api::routes,
+        crate::groups::member_api::routes,
+        crate::directory::pages::routes,
+        crate::directory::api::routes,
+        crate::feed::pages::routes,
+        crate::feed::api::routes,
+        crate::openings::pages::routes,
+        crate::openings::api::routes,
+        crate::search::pages::routes,
+        crate::search::api::routes,
+        crate::import::pages::routes,
+        crate::staff::pages::routes,
+        crate::staff::api::routes,
+        crate::admin::pages::routes,
     ];
     surfaces.into_iter().fold(Routes::new(), |routes, add| add(routes))
 }

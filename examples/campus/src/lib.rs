@@ -4,10 +4,16 @@ pub mod app;
 pub mod caller;
 pub mod groups;
 
+pub mod announcements;
+pub mod calendar;
 pub mod directory;
+pub mod feed;
 pub mod home;
 pub mod import;
+pub mod openings;
+pub mod recommender;
 pub mod search;
+pub mod staff;
 
 pub mod access;
 pub mod admin;
@@ -16,6 +22,8 @@ pub mod backend;
 pub mod bulk;
 pub mod cli;
 pub mod error;
+pub mod notices;
+pub mod readers;
 pub mod sql;
 pub mod surface;
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use campus::admin::seal;
 use campus::app::App;
 use campus::backend::{Backend, Postgres, Sqlite};
 use campus::cli::{Bar, Database, EMBEDDED};
@@ -58,6 +59,20 @@ struct Serve {
     /// Tells browsers to come back over HTTPS only. Say so once a proxy in front of campus speaks it for good.
     #[arg(long)]
     hsts: bool,
+    /// The file with the key that seals the audit log, made where there is none; the newest checkpoint is kept beside it. Without it
+    /// the log on an SQLite file is sealed by a key beside that file, and the log on PostgreSQL not at all.
+    #[arg(long, value_name = "FILE")]
+    audit_key: Option<PathBuf>,
+}
+
+impl Serve {
+    fn audit_key(&self) -> Option<PathBuf> {
+        let beside = || match &self.data.database {
+            Database::Sqlite(path) => Some(PathBuf::from(format!("{path}.audit-key"))),
+            Database::Postgres(_) => None,
+        };
+        self.audit_key.clone().or_else(beside)
+    }
 }
 
 /// Who can sign in: people with a signed token (JWT: `sub` is the id of the person, `exp` when it ends), as bearer token or in the
@@ -170,13 +185,19 @@ async fn serve<B: Backend>(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let is_demo = keys.is_none();
     let mut app = open(backend.clone(), arguments.data.demo).await?;
+    // Nobody could sign in but to a demo.
+    if is_demo && arguments.data.demo.is_none() && !app.is_demo().await? {
+        app = open(backend, Some(Size::Small)).await?;
+    }
+    let sealing =
+        arguments.audit_key().map(|key| Ok::<_, campus::error::Error>((seal::signer(&key)?, key))).transpose()?;
+    if let Some((signer, _)) = &sealing {
+        app = app.with_verifier(signer.verifier().clone());
+    }
     let options = if let Some(keys) = keys {
         Options::production(keys)
     } else {
         // The picker that signs anybody in: the address is a loopback address.
-        if arguments.data.demo.is_none() && !app.is_demo().await? {
-            app = open(backend, Some(Size::Small)).await?;
-        }
         if !app.is_demo().await? {
             return Err(NOBODY_CAN_SIGN_IN.into());
         }
@@ -187,17 +208,27 @@ async fn serve<B: Backend>(
 
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
-    let mut lines =
-        format!("Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.\n", arguments.data.database);
-    if is_demo {
-        lines +=
-            &format!("Pick a person at http://{address}/people; whoever is staff also finds http://{address}/admin.\n");
-    }
+    let picker = if is_demo {
+        format!("Pick a person at http://{address}/people; whoever is staff also finds http://{address}/admin.\n")
+    } else {
+        String::new()
+    };
+    let data = &arguments.data.database;
+    let lines = format!("Campus is at http://{address}/ (data in {data}); stop it with Ctrl-C.\n{picker}");
     // Whoever started it may not listen any more.
     let _ = std::io::stdout().write_all(lines.as_bytes());
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));
+    let (sealed, until_stopped) = (app.clone(), until(stopped.clone()));
+    let sealer = tokio::spawn(async move {
+        // A log that was tampered with is no reason to stop serving: the page that verifies says so.
+        if let Some((signer, key)) = sealing
+            && let Err(error) = seal::run(sealed, signer, &key, until_stopped).await
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "the audit log is sealed no more");
+        }
+    });
     let service = http::router(app, options).into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, service).with_graceful_shutdown(until(stopped));
     let mut server = tokio::spawn(server.into_future());
@@ -210,6 +241,7 @@ async fn serve<B: Backend>(
     stop.send_replace(true);
     server.await??;
     worker.await??;
+    sealer.await?;
     Ok(())
 }
 

@@ -6,11 +6,6 @@
 
 use sqlx::Result;
 
-use crate::bulk::BulkSql;
-use crate::directory::sql::DirectorySql;
-use crate::groups::sql::GroupSql;
-use crate::import::sql::ImportSql;
-
 /// Emits a trait, and one implementation of it for each database from the same bodies.
 macro_rules! portable {
     (
@@ -34,10 +29,36 @@ macro_rules! portable {
 
 pub(crate) use portable;
 
-/// The queries of all surfaces.
-pub trait Sql: MetaSql + BulkSql + DirectorySql + GroupSql + ImportSql {}
+macro_rules! bundle {
+    ($($queries:path,)*) => {
+        /// The queries of all surfaces.
+        pub trait Sql: $($queries +)* {}
 
-impl<C: MetaSql + BulkSql + DirectorySql + GroupSql + ImportSql> Sql for C {}
+        impl<C: $($queries +)*> Sql for C {}
+    };
+}
+
+bundle! {
+    MetaSql,
+    crate::bulk::BulkSql,
+    crate::admin::sql::AdminSql,
+    crate::announcements::sql::AnnouncementLockSql,
+    crate::announcements::sql::AnnouncementSql,
+    crate::calendar::sql::CalendarLockSql,
+    crate::calendar::sql::CalendarSql,
+    crate::directory::sql::DirectorySql,
+    crate::feed::sql::FeedSql,
+    crate::groups::sql::GroupSql,
+    crate::import::sql::ImportSql,
+    crate::notices::NoticeSql,
+    crate::openings::sql::BoardSql,
+    crate::openings::sql::OpeningSql,
+    crate::recommender::sql::DueSql,
+    crate::recommender::sql::RecommenderSql,
+    crate::staff::sql::LeaveSql,
+    crate::staff::sql::PayrollSql,
+    crate::staff::sql::StaffSql,
+}
 
 portable! {
     /// Facts about this database.
@@ -67,7 +88,7 @@ portable! {
         }
 
         /// Replaces a fact about this database, if it is still what it was; says whether it was.
-        async fn replace_meta(&mut self, name: &str, before: &str, value: &str) -> Result<bool> {
+        async fn advance_meta(&mut self, name: &str, before: &str, value: &str) -> Result<bool> {
             let replaced = sqlx::query("UPDATE campus_meta SET value = $3 WHERE name = $1 AND value = $2")
                 .bind(name)
                 .bind(before)

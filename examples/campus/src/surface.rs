@@ -2,8 +2,6 @@
 
 use stoa_audit::Action;
 
-use crate::groups;
-
 /// A surface: one module of its own tables, statements, service functions, JSON routes and pages.
 #[derive(Clone, Copy, Debug)]
 pub struct Surface {
@@ -26,4 +24,14 @@ pub struct Surface {
 }
 
 /// Every surface of campus.
-pub const SURFACES: &[Surface] = &[groups::SURFACE];
+pub const SURFACES: &[Surface] = &[
+    crate::admin::SURFACE,
+    crate::announcements::SURFACE,
+    crate::calendar::SURFACE,
+    crate::directory::SURFACE,
+    crate::feed::SURFACE,
+    crate::groups::SURFACE,
+    crate::openings::SURFACE,
+    crate::recommender::SURFACE,
+    crate::staff::SURFACE,
+];

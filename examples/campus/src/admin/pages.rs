@@ -1,98 +1,87 @@
-//! What runs and what happened, for staff.
+//! The way to the pages of the staff.
 
 use axum::extract::State;
 use maud::{Markup, html};
-use stoa_jobs_runner::Filter;
-use {stoa_audit as audit, stoa_jobs_runner as jobs};
 
-use crate::access::{self, PlatformCapability};
+use super::{audit, require, search};
+use crate::access::PlatformCapability;
 use crate::backend::Backend;
-use crate::error::{Error, Result};
-use crate::http::layout::{date, page};
+use crate::error::Result;
+use crate::http::layout::page;
 use crate::http::session::Session;
 use crate::http::{Routes, Site};
 
-/// Adds the pages of the staff.
+/// Adds the pages of the staff; the jobs dashboard is mounted beside them.
 pub(crate) fn routes<B: Backend>(routes: Routes<B>) -> Routes<B> {
-    routes.get("/jobs", jobs::<B>).get("/audit", audit::<B>)
+    routes
+        .get("/admin", overview::<B>)
+        .get("/admin/search", search::search::<B>)
+        .get("/admin/audit", audit::list::<B>)
+        .get("/admin/audit/verify", audit::verify::<B>)
+        .get("/admin/audit/records/{id}", audit::record::<B>)
 }
 
-/// Rows on a page.
-const ROWS: u32 = 100;
-
-/// The newest jobs.
-async fn jobs<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
-    let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
-    if !site
-        .app
-        .platform_capabilities
-        .check(&mut tx, PlatformCapability::ReadJobs, &viewer.user, &access::platform()?)
-        .await?
-    {
-        return Err(Error::Forbidden);
-    }
-    let jobs = site.app.jobs.list(&mut tx, &Filter::default(), &jobs::PageRequest::first(ROWS)).await?.items;
-    Ok(page(
-        "Jobs",
-        Some(&viewer),
-        "",
-        &html! {
-            h1 { "Jobs" }
-            p.lead { "The newest first. A job exists if, and only if, the transaction that enqueued it has committed." }
-            div.scroll {
-                table {
-                    thead { tr { th { "Id" } th { "Queue" } th { "Kind" } th { "State" } th { "Attempt" } th { "Arguments" } th { "Last error" } } }
-                    tbody {
-                        @for job in &jobs {
-                            tr {
-                                td { (job.id) }
-                                td { (job.queue) }
-                                td { (job.kind) }
-                                td { span.badge.(job.state) { (job.state) } @if let Some(reason) = job.reason { " " (reason) } }
-                                td { (job.attempt) " of " (job.max_attempts) }
-                                td { code { (job.payload) } }
-                                td { (job.last_error.as_deref().unwrap_or_default()) }
-                            }
-                        }
-                    }
+/// The pages of the staff, to go from one to another.
+pub(super) fn tabs(here: &str) -> Markup {
+    let places = [
+        ("/admin", "Overview"),
+        ("/admin/jobs", "Jobs"),
+        ("/admin/audit", "Audit log"),
+        ("/admin/audit/verify", "Verification"),
+        ("/admin/search", "Search index"),
+    ];
+    html! {
+        nav aria-label="Staff" {
+            ul.tabs {
+                @for (path, name) in places {
+                    li { a href=(path) aria-current=[(path == here).then_some("page")] { span.badge { (name) } } }
                 }
             }
-        },
-    ))
+        }
+    }
 }
 
-/// The newest audit records.
-async fn audit<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
-    let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
-    if !site
-        .app
-        .platform_capabilities
-        .check(&mut tx, PlatformCapability::ReadAudit, &viewer.user, &access::platform()?)
-        .await?
-    {
-        return Err(Error::Forbidden);
-    }
-    let records = site.app.audit.list(&mut tx, &audit::Filter::new(), &audit::PageRequest::first(ROWS)).await?;
+/// What runs, what happened, and what is found, at a glance.
+async fn overview<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
+    let app = &site.app;
+    let (mut tx, viewer) = app.read_as(&session.caller.user).await?;
+    require(app, &mut tx, &viewer, PlatformCapability::ReadJobs).await?;
+    let may = async |tx: &mut B::Transaction, capability| require(app, tx, &viewer, capability).await.is_ok();
+    let queues = app.jobs.stats(&mut tx).await?.queues;
+    let newest =
+        if may(&mut tx, PlatformCapability::ReadAudit).await { Some(audit::newest(app, &mut tx).await?) } else { None };
+    let index =
+        if may(&mut tx, PlatformCapability::ReadSearch).await { Some(app.search.stats(&mut tx).await?) } else { None };
+    let paused = queues.iter().filter(|queue| queue.is_paused).count();
+    let waiting = queues.iter().filter(|queue| queue.oldest.is_some()).count();
     Ok(page(
-        "Audit",
+        "Administration",
         Some(&viewer),
         "",
         &html! {
-            h1 { "Audit" }
-            p.lead { "The newest first. The database itself refuses to change or delete a record." }
-            div.scroll {
-                table {
-                    thead { tr { th { "When" } th { "Who" } th { "What" } th { "To what" } th { "After" } } }
-                    tbody {
-                        @for entry in &records.items {
-                            tr {
-                                td { (date(entry.id.at().timestamp_micros())) }
-                                td { (entry.record.actor.kind()) " " (entry.record.actor.id()) }
-                                td { code.name { (entry.record.action) } }
-                                td { (entry.record.entity.kind()) " " code { (entry.record.entity.id()) } }
-                                td { @if let Some(after) = &entry.record.after { code { (after.as_str()) } } }
-                            }
+            h1 { "Administration" }
+            (tabs("/admin"))
+            ul.grid {
+                li.card {
+                    h2.hit { a href="/admin/jobs" { "Jobs" } }
+                    p { (queues.len()) " queues, " (waiting) " with work waiting" @if paused > 0 { ", " strong { (paused) " paused" } } "." }
+                    p.soft { "A job exists if, and only if, the transaction that enqueued it has committed." }
+                }
+                @if let Some(newest) = &newest {
+                    li.card {
+                        h2.hit { a href="/admin/audit" { "Audit log" } }
+                        @match newest {
+                            Some(newest) => p { "Last: " code { (newest.action) } " by " (newest.actor) ", " (newest.when) "." },
+                            None => p { "Nothing has been recorded yet." },
                         }
+                        p.soft { a href="/admin/audit/verify" { "Is it still what was signed?" } }
+                    }
+                }
+                @if let Some(index) = &index {
+                    li.card {
+                        h2.hit { a href="/admin/search" { "Search index" } }
+                        p { (index.documents) " documents in " (index.segments) " segments, " (index.changes) " changes in the log." }
+                        p.soft { "Found at once by whoever may see them, from the commit on." }
                     }
                 }
             }

@@ -6,7 +6,7 @@ use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::Utc;
 use maud::{Markup, html};
 use serde::Deserialize;
 use stoa_capabilities::Matrix;
@@ -15,17 +15,16 @@ use stoa_membership::{
 };
 use url::form_urlencoded::Serializer;
 
-use super::group_scope;
 use super::members::{self, Decision};
-use super::sql::GroupSql as _;
 use crate::access::GroupCapability;
 use crate::app::Viewer;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
+use crate::groups;
 use crate::http::Site;
 use crate::http::layout::{date, page};
 use crate::http::session::Session;
-use crate::text::line;
+use crate::text::{end_of, line};
 
 /// Rows on a page.
 const ROWS: u32 = 50;
@@ -38,13 +37,13 @@ const STATES: [(Standing, &str); 4] = [
     (Standing::Left, "Left"),
 ];
 
-const ROLES: [&str; 3] = ["member", "admin", "owner"];
+pub(super) const ROLES: [&str; 3] = ["member", "admin", "owner"];
 
 /// The longest reason, in characters as a browser counts them: whatever they are, a [`Reason`] has room for their bytes.
 const REASON: usize = 170;
 
 /// How far the viewer's role reaches in a group: which pages and forms to offer. What is done is authorized by its own transaction.
-struct Reach<'a> {
+pub(super) struct Reach<'a> {
     matrix: &'a Matrix<GroupCapability>,
     viewer: &'a UserId,
     role: &'a str,
@@ -52,7 +51,7 @@ struct Reach<'a> {
 
 impl<'a> Reach<'a> {
     /// Reads it off who the viewer is; whoever lacks the capability is told that there is nothing.
-    fn with<B: Backend>(
+    pub(super) fn with<B: Backend>(
         capability: GroupCapability,
         site: &'a Site<B>,
         viewer: &'a Viewer,
@@ -63,7 +62,7 @@ impl<'a> Reach<'a> {
         if reach.matrix.allows(role, capability) { Ok(reach) } else { Err(Error::NotFound) }
     }
 
-    fn manages(&self) -> bool {
+    pub(super) fn manages(&self) -> bool {
         self.matrix.allows(self.role, GroupCapability::ManageMembers)
     }
 
@@ -96,11 +95,11 @@ pub(super) async fn members<B: Backend>(
     listing: std::result::Result<Query<Listing>, QueryRejection>,
 ) -> Result<Markup> {
     let Query(listing) = listing?;
-    let scope = group_scope(&id)?;
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
+    let group = groups::find(&mut *tx, &id).await?;
+    let scope = group.scope()?;
     let reach = Reach::with(GroupCapability::ReadMembers, &site, &viewer, &scope)?;
     let manages = reach.manages();
-    let group = tx.group(&id).await?.ok_or(Error::NotFound)?;
 
     let mut filter = Filter::default();
     if manages && !listing.state.is_empty() {
@@ -253,19 +252,19 @@ fn history_url(id: &str, person: &UserId, after: &str) -> String {
 
 #[derive(Deserialize)]
 pub(super) struct DecisionForm {
-    decision: String,
-    person: String,
-    version: i64,
+    pub(super) decision: String,
+    pub(super) person: String,
+    pub(super) version: i64,
     #[serde(default)]
-    reason: String,
+    pub(super) reason: String,
     #[serde(default)]
-    role: String,
+    pub(super) role: String,
     #[serde(default)]
-    until: String,
+    pub(super) until: String,
 }
 
 impl DecisionForm {
-    fn decision(&self) -> Result<Decision> {
+    pub(super) fn decision(&self) -> Result<Decision> {
         match &*self.decision {
             "ban" => Ok(Decision::Ban(Reason::new(line("the reason", &self.reason, REASON)?)?)),
             "unban" => Ok(Decision::Unban),
@@ -277,14 +276,6 @@ impl DecisionForm {
     }
 }
 
-/// The end of a day to come, in UTC.
-fn end_of(day: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
-    let day: Option<NaiveDate> = day.parse().ok();
-    let end = day.and_then(|day| day.checked_add_days(Days::new(1))?.and_hms_opt(0, 0, 0));
-    let end = end.ok_or_else(|| Error::Invalid("the day must be written as 2030-12-31".into()))?.and_utc();
-    if end > now { Ok(end) } else { Err(Error::Invalid("the day must not have passed".into())) }
-}
-
 /// Carries a decision out, and shows the members; or, where somebody else was faster, what became of the membership.
 pub(super) async fn decide<B: Backend>(
     State(site): State<Site<B>>,
@@ -293,7 +284,7 @@ pub(super) async fn decide<B: Backend>(
     form: std::result::Result<Form<DecisionForm>, FormRejection>,
 ) -> Result<Response> {
     let Form(form) = form?;
-    let (scope, person) = (group_scope(&id)?, UserId::new(&*form.person)?);
+    let (scope, person) = (groups::scope(&site.app, &id).await?, UserId::new(&*form.person)?);
     match members::decide(&site.app, &session.caller, &scope, &person, form.version, &form.decision()?).await {
         Err(Error::Membership(membership::Error::Conflict)) => {
             Ok((StatusCode::CONFLICT, as_it_stands(&site, &session, &scope, &person).await?).into_response())
@@ -349,8 +340,9 @@ pub(super) async fn history<B: Backend>(
     whose: std::result::Result<Query<Whose>, QueryRejection>,
 ) -> Result<Markup> {
     let Query(whose) = whose?;
-    let (scope, person) = (group_scope(&id)?, UserId::new(&*whose.person)?);
+    let person = UserId::new(&*whose.person)?;
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
+    let scope = groups::find(&mut *tx, &id).await?.scope()?;
     Reach::with(GroupCapability::ManageMembers, &site, &viewer, &scope)?;
     let mut request = PageRequest::first(ROWS);
     if !whose.after.is_empty() {
@@ -404,19 +396,5 @@ fn actor<'a>(change: &Transition, names: &'a HashMap<String, String>) -> &'a str
 pub(super) fn until(member: &Member) -> Markup {
     html! {
         @if let Some(end) = member.expires_at() { span.soft { " until " (date(end.timestamp_micros())) } }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_day_lasts_to_its_end() {
-        let now = "2030-05-17T23:59:59Z".parse().unwrap();
-        assert_eq!(end_of("2030-05-17", now).unwrap().to_rfc3339(), "2030-05-18T00:00:00+00:00");
-        for bad in ["2030-05-16", "", "tomorrow", "2030-02-30", "+262142-12-31"] {
-            assert!(matches!(end_of(bad, now), Err(Error::Invalid(_))), "{bad}");
-        }
     }
 }

@@ -9,6 +9,7 @@ use stoa_membership::{self as membership, By, Change, Grant, Member, Reason, Rol
 use crate::access::ManageMembers;
 use crate::app::App;
 use crate::backend::Backend;
+use crate::calendar::rsvp;
 use crate::caller::Caller;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
@@ -128,15 +129,20 @@ async fn attempt<B: Backend>(
         }
     };
     if !change.is_unchanged() {
+        if !change.after().is_active() {
+            rsvp::forfeit(app, &mut tx, person, group).await?;
+        }
         app.audit.record(&mut tx, &record(decision.action(), actor, &change)?).await?;
     }
-    app.commit(tx.into_inner()).await
+    app.commit(tx.into_inner()).await?;
+    app.jobs.wake();
+    Ok(())
 }
 
 fn record(action: Action, actor: &Caller, change: &Change) -> Result<Record> {
     let after = change.after();
     let scope = after.scope();
-    let group = Entity::new(EntityType::from_static("group"), EntityId::new(scope.id().as_str())?);
+    let group = Entity::new(EntityType::new(scope.kind().as_str())?, EntityId::new(scope.id().as_str())?);
     let member = Entity::new(EntityType::from_static("member"), EntityId::new(after.user().as_str())?);
     let record = actor.record(action, member)?.scope(group).after(&Standing::of(after))?;
     Ok(match change.before() {

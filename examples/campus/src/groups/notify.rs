@@ -3,7 +3,7 @@
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use stoa_jobs_runner::{Context, Failure, Handler, Job};
-use stoa_membership::{Filter, PageRequest, Scope};
+use stoa_membership::{Filter, PageRequest};
 
 use crate::app::App;
 use crate::backend::Backend;
@@ -39,8 +39,7 @@ async fn tell<B: Backend>(app: &App<B>, post_id: &str) -> Result<()> {
         let mut tx = app.begin().await?;
         // A post that is gone by now needs no announcement.
         let Some(post) = tx.post(post_id).await? else { return Ok(()) };
-        let page =
-            app.membership.list_by_scope(&mut tx, &Scope::group(&post.group_id)?, &Filter::default(), &request).await?;
+        let page = app.membership.list_by_scope(&mut tx, &post.scope()?, &Filter::default(), &request).await?;
         let now = Utc::now().timestamp_micros();
         for member in page.items.iter().filter(|member| member.user().as_str() != post.author_id) {
             tx.insert_notification(member.user().as_str(), post_id, now).await?;

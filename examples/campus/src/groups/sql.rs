@@ -9,25 +9,88 @@ use crate::sql::portable;
 portable! {
     /// The queries of groups, their posts, and what people were told of.
     pub trait GroupSql {
-        /// Inserts a group.
-        async fn insert_group(&mut self, group: &Group) -> Result<()> {
-            sqlx::query("INSERT INTO campus_group (id, name, description) VALUES ($1, $2, $3)")
+        /// Inserts a group; says whether its id was free.
+        async fn insert_group(&mut self, group: &Group) -> Result<bool> {
+            let inserted = sqlx::query(
+                r#"
+                INSERT INTO campus_group (id, kind, name, description, place)
+                VALUES ($1, $2, $3, $4, $5)
+                ON CONFLICT DO NOTHING
+                "#,
+            )
+            .bind(&group.id)
+            .bind(group.kind.as_str())
+            .bind(&group.name)
+            .bind(&group.description)
+            .bind(&group.place)
+            .execute(self)
+            .await?;
+            Ok(inserted.rows_affected() == 1)
+        }
+
+        /// Changes what a group says about itself.
+        async fn update_group(&mut self, group: &Group) -> Result<()> {
+            sqlx::query("UPDATE campus_group SET name = $2, description = $3, place = $4 WHERE id = $1")
                 .bind(&group.id)
                 .bind(&group.name)
                 .bind(&group.description)
+                .bind(&group.place)
                 .execute(self)
                 .await?;
             Ok(())
         }
 
-        /// Reads a group.
-        async fn group(&mut self, id: &str) -> Result<Option<Group>> {
-            sqlx::query_as("SELECT id, name, description FROM campus_group WHERE id = $1").bind(id).fetch_optional(self).await
+        /// Reads a group and holds its row, so that nobody changes it before the transaction ends.
+        async fn lock_group(&mut self, id: &str) -> Result<Option<Group>> {
+            sqlx::query_as("UPDATE campus_group SET name = name WHERE id = $1 RETURNING id, kind, name, description, place")
+                .bind(id)
+                .fetch_optional(self)
+                .await
         }
 
-        /// Reads the groups by name.
-        async fn groups(&mut self) -> Result<Vec<Group>> {
-            sqlx::query_as("SELECT id, name, description FROM campus_group ORDER BY name, id").fetch_all(self).await
+        /// Reads a group.
+        async fn group(&mut self, id: &str) -> Result<Option<Group>> {
+            sqlx::query_as("SELECT id, kind, name, description, place FROM campus_group WHERE id = $1")
+                .bind(id)
+                .fetch_optional(self)
+                .await
+        }
+
+        /// Reads the groups by name, after this name and id.
+        async fn groups(&mut self, name: &str, id: &str, limit: i64) -> Result<Vec<Group>> {
+            sqlx::query_as(
+                r#"
+                SELECT id, kind, name, description, place
+                FROM campus_group
+                WHERE (name, id) > ($1, $2)
+                ORDER BY name, id
+                LIMIT $3
+                "#,
+            )
+            .bind(name)
+            .bind(id)
+            .bind(limit)
+            .fetch_all(self)
+            .await
+        }
+
+        /// Reads the groups of a kind by name, after this name and id.
+        async fn groups_of_kind(&mut self, kind: &str, name: &str, id: &str, limit: i64) -> Result<Vec<Group>> {
+            sqlx::query_as(
+                r#"
+                SELECT id, kind, name, description, place
+                FROM campus_group
+                WHERE kind = $1 AND (name, id) > ($2, $3)
+                ORDER BY name, id
+                LIMIT $4
+                "#,
+            )
+            .bind(kind)
+            .bind(name)
+            .bind(id)
+            .bind(limit)
+            .fetch_all(self)
+            .await
         }
 
         /// Inserts a post.
@@ -49,22 +112,67 @@ portable! {
             Ok(())
         }
 
+        /// Changes what a post says.
+        async fn update_post(&mut self, post: &Post) -> Result<()> {
+            sqlx::query("UPDATE campus_post SET title = $2, body = $3, edited_at = $4 WHERE id = $1")
+                .bind(&post.id)
+                .bind(&post.title)
+                .bind(&post.body)
+                .bind(post.edited_at)
+                .execute(self)
+                .await?;
+            Ok(())
+        }
+
+        /// Deletes a post; says whether there was one. What people were told of it stays, and leads nowhere.
+        async fn delete_post(&mut self, id: &str) -> Result<bool> {
+            let deleted = sqlx::query("DELETE FROM campus_post WHERE id = $1").bind(id).execute(self).await?;
+            Ok(deleted.rows_affected() == 1)
+        }
+
         /// Reads a post.
         async fn post(&mut self, id: &str) -> Result<Option<Post>> {
-            sqlx::query_as("SELECT id, group_id, author_id, title, body, created_at FROM campus_post WHERE id = $1")
-                .bind(id)
-                .fetch_optional(self)
-                .await
+            sqlx::query_as(
+                r#"
+                SELECT post.id, post.group_id, team.kind AS group_kind, post.author_id,
+                    post.title, post.body, post.created_at, post.edited_at
+                FROM campus_post AS post
+                JOIN campus_group AS team ON team.id = post.group_id
+                WHERE post.id = $1
+                "#,
+            )
+            .bind(id)
+            .fetch_optional(self)
+            .await
+        }
+
+        /// Reads a post and holds its row, so that nobody changes it before the transaction ends.
+        async fn lock_post(&mut self, id: &str) -> Result<Option<Post>> {
+            sqlx::query_as(
+                r#"
+                UPDATE campus_post
+                SET title = title
+                WHERE id = $1
+                RETURNING id, group_id,
+                    (SELECT kind FROM campus_group WHERE campus_group.id = campus_post.group_id) AS group_kind, author_id,
+                    title, body, created_at, edited_at
+                "#,
+            )
+            .bind(id)
+            .fetch_optional(self)
+            .await
         }
 
         /// Reads the newest posts of a group before `before`: ids grow with time.
         async fn posts(&mut self, group_id: &str, before: Option<&str>, limit: i64) -> Result<Vec<Post>> {
             sqlx::query_as(
                 r#"
-                SELECT id, group_id, author_id, title, body, created_at
-                FROM campus_post
-                WHERE group_id = $1 AND id < $2
-                ORDER BY id DESC
+                SELECT post.id, post.group_id, team.kind AS group_kind, post.author_id,
+                    post.title, post.body, post.created_at, post.edited_at
+                FROM campus_post AS post
+                JOIN campus_group AS team ON team.id = post.group_id
+                WHERE post.group_id = $1 AND post.id < $2
+                ORDER BY post.id DESC
                 LIMIT $3
                 "#,
             )
@@ -97,9 +205,11 @@ portable! {
         async fn notified_posts(&mut self, person_id: &str, limit: i64) -> Result<Vec<Post>> {
             sqlx::query_as(
                 r#"
-                SELECT post.id, post.group_id, post.author_id, post.title, post.body, post.created_at
+                SELECT post.id, post.group_id, team.kind AS group_kind, post.author_id,
+                    post.title, post.body, post.created_at, post.edited_at
                 FROM campus_notification AS notification
                 JOIN campus_post AS post ON post.id = notification.post_id
+                JOIN campus_group AS team ON team.id = post.group_id
                 WHERE notification.person_id = $1
                 ORDER BY notification.post_id DESC
                 LIMIT $2

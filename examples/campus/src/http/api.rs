@@ -13,7 +13,6 @@ use utoipa::{IntoParams, OpenApi as _, ToSchema};
 pub(crate) use super::answer::ProblemBody;
 use super::docs;
 use crate::error::Error;
-use crate::groups;
 
 /// An [`Error`] of a JSON route: `application/problem+json`, as RFC 9457 describes it.
 #[derive(Debug)]
@@ -128,7 +127,17 @@ struct Base;
 
 /// Describes every JSON route.
 pub(crate) fn document() -> OpenApi {
-    let surfaces = [groups::api::Api::openapi()];
+    let surfaces = [
+        crate::announcements::api::Api::openapi(),
+        crate::calendar::api::Api::openapi(),
+        crate::directory::api::Api::openapi(),
+        crate::feed::api::Api::openapi(),
+        crate::groups::api::Api::openapi(),
+        crate::groups::member_api::Api::openapi(),
+        crate::openings::api::Api::openapi(),
+        crate::search::api::Api::openapi(),
+        crate::staff::api::Api::openapi(),
+    ];
     docs::complete(surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);
         document

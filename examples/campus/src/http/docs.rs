@@ -1,7 +1,10 @@
 //! The JSON routes, described for people: a page written from the same document that machines read.
 
-use axum::http::StatusCode;
-use maud::{Markup, html};
+use std::sync::LazyLock;
+
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -32,7 +35,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         for (status, response) in responses {
             let RefOr::T(response) = response else { continue };
             if response.description.is_empty() {
-                response.description = phrase(status).to_owned();
+                phrase(status).clone_into(&mut response.description);
             }
             if status.starts_with(['4', '5']) {
                 let problem = Content::new(Some(Ref::from_schema_name("ProblemBody")));
@@ -58,20 +61,34 @@ struct Route<'a> {
     operation: &'a Value,
 }
 
-/// The page.
+/// Nothing in it depends on who asks, or when.
+static DOCUMENT: LazyLock<Value> =
+    // Maps with text keys only: that is always JSON.
+    LazyLock::new(|| serde_json::to_value(api::document()).unwrap_or_default());
+
+/// The document, for machines.
+pub(super) async fn document() -> impl IntoResponse {
+    static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENT.to_string());
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str())
+}
+
+/// The page, for people.
 pub(super) async fn page() -> Markup {
-    // Of maps with text keys only: that is always JSON.
-    let document = serde_json::to_value(api::document()).unwrap_or_default();
-    let mut routes = routes(&document);
+    static PAGE: LazyLock<String> = LazyLock::new(|| written(&DOCUMENT).into_string());
+    PreEscaped(PAGE.clone())
+}
+
+fn written(document: &Value) -> Markup {
+    let mut routes = routes(document);
     routes.sort_by_key(|route| tag(route));
     bare_page(
         "The API",
         &html! {
             h1 { "The API" }
-            p.lead { (text(&document["info"]["description"])) }
+            p.lead { (prose(&document["info"]["description"])) }
             p.soft {
                 "For machines: " a href="/api/v1/openapi.json" { "openapi.json" } ". Sign in with "
-                code { "Authorization: Bearer TOKEN" } ". " (text(&document["components"]["securitySchemes"]["token"]["description"]))
+                code { "Authorization: Bearer TOKEN" } ". " (prose(&document["components"]["securitySchemes"]["token"]["description"]))
             }
             @for group in routes.chunk_by(|one, other| tag(one) == tag(other)) {
                 section {
@@ -115,7 +132,7 @@ fn route_card(route: &Route<'_>) -> Markup {
                                     td { code { (text(&parameter["name"])) } @if parameter["required"] == true { " required" } }
                                     td { (text(&parameter["in"])) }
                                     td { (kind(&parameter["schema"])) }
-                                    td { (text(&parameter["description"])) }
+                                    td { (prose(&parameter["description"])) }
                                 }
                             }
                         }
@@ -132,7 +149,7 @@ fn route_card(route: &Route<'_>) -> Markup {
                         @for (status, response) in members(&operation["responses"]) {
                             tr {
                                 td { (status) }
-                                td { (text(&response["description"])) }
+                                td { (prose(&response["description"])) }
                                 td { @for (_, content) in members(&response["content"]) { (kind(&content["schema"])) } }
                             }
                         }
@@ -148,7 +165,7 @@ fn schema_card(name: &str, schema: &Value) -> Markup {
     html! {
         article.card id={ "schema-" (name) } {
             h3 { (name) }
-            p { (text(&schema["description"])) }
+            p { (prose(&schema["description"])) }
             @for part in parts.iter().filter(|part| part["$ref"].is_string()) { p { "All of " (kind(part)) ", and:" } }
             @if let Some(variants) = schema["enum"].as_array() { p { (listed(variants)) } }
             @if let Some(variants) = schema["oneOf"].as_array() { p { "One of: " @for variant in variants { (kind(variant)) " " } } }
@@ -167,7 +184,7 @@ fn schema_card(name: &str, schema: &Value) -> Markup {
                                             }
                                         }
                                         td { (kind(property)) }
-                                        td { (text(&property["description"])) }
+                                        td { (prose(&property["description"])) }
                                     }
                                 }
                             }
@@ -228,4 +245,13 @@ fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// A description, which marks code as Markdown does.
+fn prose(value: &Value) -> Markup {
+    html! {
+        @for (index, part) in text(value).split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use axum::body::{self, Body};
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use percent_encoding::percent_decode;
@@ -16,7 +16,7 @@ pub(super) async fn readable(request: Request, next: Next) -> Response {
     if !is_text(address.as_bytes()) {
         return Error::Malformed("the address is not UTF-8".into()).into_response();
     }
-    let kind = request.headers().get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
+    let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if !kind.is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded")) {
         return next.run(request).await;
     }

@@ -4,8 +4,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::access;
 use crate::app::Viewer;
-use crate::groups::Group;
 use crate::groups::posts::Post;
+use crate::groups::{Group, GroupKind};
 
 /// A whole page. `viewer` is whoever is signed in.
 pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &Markup) -> Markup {
@@ -26,15 +26,21 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                         @if let Some(viewer) = viewer {
                             nav aria-label="Main" {
                                 a href="/" { "Home" }
+                                a href="/feed" { "Feed" }
+                                a href="/groups" { "Groups" }
+                                a href="/directory" { "Directory" }
+                                a href="/events" { "Events" }
+                                a href="/announcements" { "Announcements" }
+                                a href="/openings" { "Jobs board" }
                                 @if is_staff(viewer) {
-                                    a href="/jobs" { "Jobs" }
-                                    a href="/audit" { "Audit" }
+                                    a href="/staff" { "Staff" }
+                                    a href="/admin" { "Admin" }
                                 }
                             }
                             form.find action="/search" role="search" {
                                 input type="search" name="q" value=(query) maxlength="400" placeholder="Search everything" aria-label="Search everything";
                             }
-                            span.who { (viewer.person.name) " · " a href="/people" { "switch" } }
+                            span.who { a href="/me" { (viewer.person.name) } " · " a href="/people" { "switch" } }
                         }
                     }
                 }
@@ -58,6 +64,7 @@ pub(crate) fn group_card(group: &Group, role: Option<&str>) -> Markup {
                 h3 { a href={ "/groups/" (group.id) } { (group.name) } }
                 @if let Some(role) = role { span.badge { (role) } }
             }
+            @if group.kind == GroupKind::Chapter { p.soft { "Chapter" @if !group.place.is_empty() { " · " (group.place) } } }
             p.soft { (group.description) }
         }
     }
@@ -69,7 +76,7 @@ pub(crate) fn post_card(post: &Post, author: &str) -> Markup {
         li.card id={ "post-" (post.id) } {
             h3 { a href={ "/posts/" (post.id) } { (post.title) } }
             p.body { (post.body) }
-            p.soft { (author) " · " (date(post.created_at)) }
+            p.soft { (author) " · " (date(post.created_at)) @if post.edited_at.is_some() { " · edited" } }
         }
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     fn limiter(clock: &FakeRelativeClock) -> Limiter<FakeRelativeClock> {
-        let rate = |burst| Rate { burst: NonZeroU32::new(burst).unwrap(), refill: Duration::from_secs(60) };
+        let rate = |burst| Rate { burst: NonZeroU32::new(burst).unwrap(), refill: Duration::from_mins(1) };
         Limiter::new(Rates { reads: rate(3), writes: rate(1) }, clock)
     }
 

@@ -69,10 +69,11 @@ pub(super) async fn guard<B: Backend>(State(site): State<Site<B>>, mut request: 
 
 /// Ends a request that takes too long: its transaction is dropped, and so rolled back.
 pub(super) async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Error::TimedOut.into_response(),
-    }
+    let answered = tokio::time::timeout(limit, next.run(request)).await;
+    answered.unwrap_or_else(|_| {
+        tracing::warn!("a request took too long and was given up");
+        Error::TimedOut.into_response()
+    })
 }
 
 fn admit(options: &Options, request: &Request) -> Result<Identity> {

@@ -1,11 +1,12 @@
-//! One box over everything.
+//! The search page.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query as UrlQuery, State};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
-use stoa_search::{Cursor, Query, Surface};
+use stoa_search::{Hit, Results};
 
+use super::{Question, find, suggest, surface_name};
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::http::layout::page;
@@ -35,59 +36,133 @@ async fn search<B: Backend>(
     request: std::result::Result<UrlQuery<Request>, QueryRejection>,
 ) -> Result<Markup> {
     let UrlQuery(request) = request?;
-    let text = request.q.trim();
-    let surface = request.surface.as_deref().filter(|name| !name.is_empty()).map(Surface::try_from).transpose()?;
-    let mut query = Query::text(text).limit(HITS).surfaces(surface.clone());
-    if let Some(cursor) = &request.after {
-        query = query.after(cursor.parse::<Cursor>()?);
-    }
+    let question = Question::new(&request.q, request.surface.as_deref(), request.after.as_deref())?;
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
-    let started = std::time::Instant::now();
-    let results = site.app.search.search(&mut tx, &query, &viewer.audience()?).await?;
-    let elapsed = started.elapsed();
-    let href = |surface: Option<&str>, after: Option<&Cursor>| {
-        let mut url = url::form_urlencoded::Serializer::new(String::from("/search?"));
-        url.append_pair("q", text);
-        if let Some(surface) = surface {
-            url.append_pair("surface", surface);
-        }
-        if let Some(after) = after {
-            url.append_pair("after", &after.to_string());
-        }
-        url.finish()
+    let results = find(&site.app, &mut tx, &viewer, &question, HITS).await?;
+    let is_first = request.after.is_none();
+    let suggestions = if results.total == 0 && !question.text().is_empty() {
+        suggest(&site.app, &mut tx, &viewer, question.text()).await?
+    } else {
+        Vec::new()
     };
-    let chosen = surface.as_ref().map(Surface::as_str);
+    let title = if question.text().is_empty() { "Search".to_owned() } else { format!("{} · Search", question.text()) };
     Ok(page(
-        "Search",
+        &title,
         Some(&viewer),
-        text,
+        question.text(),
         &html! {
             h1 { "Search" }
-            p.lead { (results.total) " found in " (format!("{:.1}", elapsed.as_secs_f64() * 1e3)) " ms" }
-            ul.tabs {
-                li { a href=(href(None, None)) aria-current=[chosen.is_none().then_some("true")] { span.badge { "everything" } } }
-                @for (surface, count) in &results.counts {
-                    li {
-                        a href=(href(Some(surface.as_str()), None)) aria-current=[(chosen == Some(surface.as_str())).then_some("true")] {
-                            span.badge { (surface) " " (count) }
-                        }
-                    }
+            @if question.text().is_empty() {
+                p.lead { "Type a few words into the box above: people, groups, posts, events and jobs are searched together." }
+                (hints())
+            } @else {
+                (summary(&results, is_first))
+                @if let Some(better) = results.did_you_mean.as_deref().filter(|_| is_first) {
+                    p { "Did you mean " a href=(href(better, question.surface(), None)) { strong { (better) } } "?" }
                 }
-            }
-            ul.stack {
-                @for hit in &results.hits {
-                    li.card {
-                        div.row {
-                            h3 { a href=[&hit.url] { (PreEscaped(hit.title.html())) } }
-                            span.badge { (hit.surface) }
-                        }
-                        p { (PreEscaped(hit.snippet.html())) }
-                    }
+                (facets(&question, &results))
+                ul.stack { @for hit in &results.hits { (card(hit)) } }
+                @if results.total == 0 { (nothing(&question, &results, &suggestions)) }
+                @if let Some(next) = &results.next {
+                    p { a.more href=(href(question.text(), question.surface(), Some(&next.to_string()))) { "More results" } }
+                } @else if !is_first {
+                    p.soft { "That was all." }
                 }
-            }
-            @if let Some(next) = &results.next {
-                p { a href=(href(chosen, Some(next))) { "More" } }
             }
         },
     ))
+}
+
+/// How much was found, and whether that is all.
+fn summary(results: &Results, is_first: bool) -> Markup {
+    let took = results.timings.rank + results.timings.fetch;
+    html! {
+        p.lead role="status" {
+            (results.total) " found in " (format!("{:.1}", took.as_secs_f64() * 1e3)) " ms"
+            @if !is_first { ", continued" }
+            @if results.is_partial { ". It took too long to look at everything: there may be more." }
+            @if results.ignored_words > 0 { ". The last " (results.ignored_words) " words were left out." }
+        }
+    }
+}
+
+/// How much every surface has, as links to only that.
+fn facets(question: &Question, results: &Results) -> Markup {
+    let chosen = question.surface();
+    let all: u64 = results.counts.values().sum();
+    html! {
+        @if all > 0 {
+            nav aria-label="Where" {
+                ul.tabs {
+                    li {
+                        a href=(href(question.text(), None, None)) aria-current=[chosen.is_none().then_some("true")] {
+                            span.badge { "Everything " (all) }
+                        }
+                    }
+                    @for (surface, count) in &results.counts {
+                        li {
+                            a href=(href(question.text(), Some(surface.as_str()), None)) aria-current=[(chosen == Some(surface.as_str())).then_some("true")] {
+                                span.badge { (surface_name(surface.as_str())) " " (count) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn card(hit: &Hit) -> Markup {
+    html! {
+        li.card {
+            div.row {
+                h2.hit { a href=[&hit.url] { (PreEscaped(hit.title.html())) } }
+                span.badge { (surface_name(hit.surface.as_str())) }
+            }
+            p { (PreEscaped(hit.snippet.html())) }
+            @if let Some(at) = hit.recency { p.soft { (at.format("%e %B %Y")) } }
+        }
+    }
+}
+
+/// What to do when nothing was found.
+fn nothing(question: &Question, results: &Results, suggestions: &[String]) -> Markup {
+    html! {
+        @if question.surface().is_some() && results.counts.values().any(|count| *count > 0) {
+            p { "Nothing here, but elsewhere: " a href=(href(question.text(), None, None)) { "look everywhere" } "." }
+        } @else {
+            p { "Nothing that you may see holds these words." }
+        }
+        @if !suggestions.is_empty() {
+            h2 { "Others wrote" }
+            ul.tabs {
+                @for text in suggestions { li { a href=(href(text, question.surface(), None)) { span.badge { (text) } } } }
+            }
+        }
+        (hints())
+    }
+}
+
+/// What the box understands.
+fn hints() -> Markup {
+    html! {
+        ul.soft {
+            li { "Words are found in all their forms: “rowing” finds “rows”." }
+            li { "“" code { "\"boat house\"" } "” finds the words next to each other, “" code { "-cancelled" } "” leaves out what holds that word." }
+            li { "What is written in a group is found by its members only." }
+        }
+    }
+}
+
+fn href(text: &str, surface: Option<&str>, after: Option<&str>) -> String {
+    const PATH: &str = "/search?";
+    let mut url = url::form_urlencoded::Serializer::for_suffix(PATH.to_owned(), PATH.len());
+    url.append_pair("q", text);
+    if let Some(surface) = surface {
+        url.append_pair("surface", surface);
+    }
+    if let Some(after) = after {
+        url.append_pair("after", after);
+    }
+    url.finish()
 }

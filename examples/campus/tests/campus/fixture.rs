@@ -19,6 +19,8 @@ pub(crate) trait Fixture: Send + Sync + Sized {
     fn url(&self) -> &str;
     /// Runs statements that no part of campus would.
     fn execute(&self, sql: &'static str) -> impl Future<Output = ()>;
+    /// Says whether the database refuses a statement that no part of campus would run.
+    fn refuses(&self, sql: &'static str) -> impl Future<Output = bool>;
     /// Reads one number.
     fn count(&self, sql: &'static str) -> impl Future<Output = i64>;
     /// Reads one column of texts.
@@ -86,6 +88,10 @@ impl Fixture for OnSqlite {
         sqlx::raw_sql(sql).execute(self.0.pool()).await.unwrap();
     }
 
+    async fn refuses(&self, sql: &'static str) -> bool {
+        sqlx::raw_sql(sql).execute(self.0.pool()).await.is_err()
+    }
+
     async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(self.0.pool()).await.unwrap()
     }
@@ -129,6 +135,10 @@ impl Fixture for OnPostgres {
 
     async fn execute(&self, sql: &'static str) {
         sqlx::raw_sql(sql).execute(self.0.pool()).await.unwrap();
+    }
+
+    async fn refuses(&self, sql: &'static str) -> bool {
+        sqlx::raw_sql(sql).execute(self.0.pool()).await.is_err()
     }
 
     async fn count(&self, sql: &'static str) -> i64 {

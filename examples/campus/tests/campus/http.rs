@@ -133,9 +133,9 @@ async fn production<F: Fixture>() -> (F, App<F::Backend>, Router) {
     (fixture, app.clone(), router(app, Options::production(keys()).rates(None)))
 }
 
-fn few(burst: u32) -> Option<Rates> {
-    let rate = Rate { burst: NonZeroU32::new(burst).unwrap(), refill: Duration::from_secs(3600) };
-    Some(Rates { reads: rate, writes: rate })
+fn few(burst: u32) -> Rates {
+    let rate = Rate { burst: NonZeroU32::new(burst).unwrap(), refill: Duration::from_hours(1) };
+    Rates { reads: rate, writes: rate }
 }
 
 async fn a_token_of_any_key_signs_in<F: Fixture>() {
@@ -430,7 +430,7 @@ async fn bad_input_is_a_problem_and_writes_nothing<F: Fixture>() {
 async fn whoever_asks_too_much_is_told_when_to_come_back<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let (_, member) = a_member(&app).await;
-    let router = router(app.clone(), Options::production(keys()).rates(few(2)));
+    let router = router(app.clone(), Options::production(keys()).rates(Some(few(2))));
     let group = "/api/v1/groups/chess";
     let before = fixture.counts().await;
     let read = |user: String| send(&router, bearer(Request::get(group), &token(&user)), "");

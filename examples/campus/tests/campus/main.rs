@@ -2,14 +2,24 @@
 
 mod fixture;
 
+mod admin;
 mod adminctl;
+mod announcements;
 mod atomicity;
+mod calendar;
 mod demo;
+mod directory;
 mod facts;
+mod feed;
+mod groups;
 mod http;
 mod import;
 mod members;
 mod migrations;
 mod notifications;
+mod openings;
 mod pages;
 mod readme;
+mod recommender;
+mod search;
+mod staff;

@@ -306,7 +306,13 @@ async fn a_form_from_elsewhere_changes_nothing<F: Fixture>() {
     let (owner, member) = (with_role(&app, "owner").await, with_role(&app, "member").await);
     let away = Scope::group("away").unwrap();
     let mut tx = app.begin().await.unwrap();
-    let group = campus::groups::Group { id: "away".into(), name: "Away".into(), description: "Elsewhere.".into() };
+    let group = campus::groups::Group {
+        id: "away".into(),
+        kind: campus::groups::GroupKind::Interest,
+        name: "Away".into(),
+        description: "Elsewhere.".into(),
+        place: String::new(),
+    };
     campus::groups::create(&app, &mut tx, &group, &Caller::new(UserId::new(fixture_stranger(&app).await).unwrap()))
         .await
         .unwrap();

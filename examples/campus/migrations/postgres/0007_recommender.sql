@@ -1,0 +1,23 @@
+-- What the recommender keeps between two batches; signals and candidates are in the tables of stoa-search. Times are microseconds since
+-- 1970 in UTC. Creates tables and indexes; locks nothing that exists; safe beside any release.
+
+-- What somebody did lately, once for each document: made of the signals, and forgotten when it is old.
+CREATE TABLE campus_taste (
+    person_id text COLLATE "C" NOT NULL,
+    surface text COLLATE "C" NOT NULL,
+    entity_id text COLLATE "C" NOT NULL,
+    acted_at bigint NOT NULL,
+    CONSTRAINT campus_taste_pkey PRIMARY KEY (person_id, surface, entity_id)
+);
+
+-- Who else did something with a document, the last ones first.
+CREATE INDEX campus_taste_entity_idx ON campus_taste (surface, entity_id, acted_at, person_id);
+
+-- What is old.
+CREATE INDEX campus_taste_acted_idx ON campus_taste (acted_at);
+
+-- For whom candidates are to be made anew.
+CREATE TABLE campus_recommend_due (
+    person_id text COLLATE "C" NOT NULL,
+    CONSTRAINT campus_recommend_due_pkey PRIMARY KEY (person_id)
+);
