@@ -4,6 +4,7 @@ use stoa_capabilities::{self as capabilities, Facts, Matrix, Rule};
 use stoa_membership::{self as membership, Membership, Role, Scope, ScopeId, ScopeKind, ScopeType, UserId};
 
 use crate::error::{Error, Result};
+use crate::marketplace::PARTNER;
 
 /// The campus as a whole: whoever works for it is a member of this scope, with the role `staff`.
 pub const PLATFORM: ScopeType = ScopeType::from_static("platform");
@@ -49,7 +50,29 @@ capabilities::capabilities! {
         CloseOpening = "platform.opening.close",
         /// See how large the search index is.
         ReadSearch = "platform.search.read",
+        /// Make mentorship programmes, match who takes part, approve matches.
+        ManageMentorship = "platform.mentorship.manage",
+        /// Make partners of the marketplace, and say who acts for them.
+        ManageMarketplace = "platform.marketplace.manage",
     }
+}
+
+capabilities::capabilities! {
+    /// What one may do for a partner of the marketplace.
+    pub enum PartnerCapability {
+        /// Write deals, publish and withdraw them.
+        ManageDeals = "partner.deal.manage",
+        /// Take the codes of people who come.
+        VerifyCodes = "partner.code.verify",
+    }
+}
+
+/// Roles at a partner.
+pub(crate) fn partner_matrix() -> capabilities::Result<Matrix<PartnerCapability>> {
+    Matrix::new([
+        Rule::new("clerk").grants([PartnerCapability::VerifyCodes]),
+        Rule::new("agent").inherits("clerk").grants([PartnerCapability::ManageDeals]),
+    ])
 }
 
 /// Roles in a group.
@@ -82,6 +105,8 @@ pub(crate) fn platform_matrix() -> capabilities::Result<Matrix<PlatformCapabilit
         PlatformCapability::CloseOpening,
         PlatformCapability::ManageJobs,
         PlatformCapability::ReadSearch,
+        PlatformCapability::ManageMentorship,
+        PlatformCapability::ManageMarketplace,
     ])])
 }
 
@@ -98,7 +123,9 @@ pub(crate) fn platform_kind() -> membership::Result<ScopeKind> {
 /// The roles that mean something in a scope, the lowest first.
 fn roles(scope: &Scope) -> &'static [&'static str] {
     match scope.kind() {
-        kind if kind == &PLATFORM => &["staff"],
+        kind if kind == &PLATFORM => &["staff", "manager", "hr", "payroll"],
+        kind if kind == &PARTNER => &["clerk", "agent"],
+        kind if kind == &membership::MENTORSHIP_PROGRAMME => &["mentee", "mentor"],
         kind if kind == &membership::GROUP || kind == &membership::CHAPTER => &["member", "admin", "owner"],
         _ => &["member"],
     }

@@ -8,14 +8,14 @@ use stoa_jobs_runner::Jobs;
 use stoa_membership::{Membership, MembershipSet, Source as _, UserId};
 use stoa_search::{Audience, Search, Tag};
 
-use crate::access::{self, GroupCapability, MemberFacts, PlatformCapability};
+use crate::access::{self, GroupCapability, MemberFacts, PartnerCapability, PlatformCapability};
 use crate::backend::Backend;
 use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::sql::MetaSql as _;
 use crate::staff::access::{self as staff_access, StaffCapability};
-use crate::trace;
+use crate::{marketplace, mentorship, trace};
 
 /// Everybody on campus sees what carries this audience tag.
 pub const EVERYONE: &str = "campus:everyone";
@@ -29,6 +29,8 @@ pub struct App<B: Backend> {
     pub membership: Membership<B::Membership>,
     /// Who may, in a group.
     pub group_capabilities: Capabilities<MemberFacts<B::Membership>, GroupCapability>,
+    /// Who may, for a partner.
+    pub partner_capabilities: Capabilities<MemberFacts<B::Membership>, PartnerCapability>,
     /// Who may, on the platform.
     pub platform_capabilities: Capabilities<MemberFacts<B::Membership>, PlatformCapability>,
     /// Who may, with the staff.
@@ -63,12 +65,16 @@ impl<B: Backend> App<B> {
         backend.migrate().await?;
         let cursor_key = crate::search::cursor_key(&backend).await?;
         let (members, audit, jobs, search) = backend.stores();
-        let membership = Membership::new(members).with_kind(access::platform_kind()?);
+        let membership = Membership::new(members)
+            .with_kind(access::platform_kind()?)
+            .with_kind(mentorship::programme_kind()?)
+            .with_kind(marketplace::partner_kind()?);
         let facts = MemberFacts(membership.clone());
         Ok(Self {
             backend,
             membership,
             group_capabilities: Capabilities::new(facts.clone(), access::group_matrix()?),
+            partner_capabilities: Capabilities::new(facts.clone(), access::partner_matrix()?),
             platform_capabilities: Capabilities::new(facts.clone(), access::platform_matrix()?),
             staff_capabilities: Capabilities::new(facts, staff_access::matrix()?),
             audit: Audit::new(audit),

@@ -27,7 +27,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Memberships on this database.
     type Membership: membership::Store<Connection = Self::Connection> + Clone;
     /// Audit records on this database.
-    type Audit: audit::LogStore + audit::Store<Connection = Self::Connection> + Clone;
+    type Audit: audit::LogStore<Connection = Self::Connection> + Clone;
     /// Jobs on this database.
     type Jobs: jobs::Store<Connection = Self::Connection> + Clone;
     /// Search on this database.
@@ -148,6 +148,8 @@ pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (6, "announcements", include_str!("../migrations/sqlite/0006_announcements.sql")),
         (7, "recommender", include_str!("../migrations/sqlite/0007_recommender.sql")),
         (10, "staff", include_str!("../migrations/sqlite/0010_staff.sql")),
+        (8, "mentorship", include_str!("../migrations/sqlite/0008_mentorship.sql")),
+        (9, "marketplace", include_str!("../migrations/sqlite/0009_marketplace.sql")),
     ])
 });
 
@@ -162,6 +164,8 @@ pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (6, "announcements", include_str!("../migrations/postgres/0006_announcements.sql")),
         (7, "recommender", include_str!("../migrations/postgres/0007_recommender.sql")),
         (10, "staff", include_str!("../migrations/postgres/0010_staff.sql")),
+        (8, "mentorship", include_str!("../migrations/postgres/0008_mentorship.sql")),
+        (9, "marketplace", include_str!("../migrations/postgres/0009_marketplace.sql")),
     ])
 });
 

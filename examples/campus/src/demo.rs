@@ -1,18 +1,17 @@
 //! The demo campus: a part that is written by hand, and, around it, one of any [`Size`] that is generated. Both are the same every
 //! time.
 
+mod calendar;
 mod groups;
 mod load;
 mod people;
 mod places;
 mod rng;
+mod staff;
 mod topics;
 mod words;
 
 pub use load::{Phase, Plan, Progress, Size, interrupted, load};
-
-mod calendar;
-mod staff;
 
 use chrono::{TimeDelta, Utc};
 use stoa_capabilities::{Scoped, scoped};
@@ -26,9 +25,8 @@ use crate::directory::profile::Profile;
 use crate::directory::sql::DirectorySql as _;
 use crate::directory::{self, Person};
 use crate::error::Result;
-use crate::groups::Group;
-use crate::groups::GroupKind;
 use crate::groups::posts::{self, Draft};
+use crate::groups::{Group, GroupKind};
 use crate::sql::{MetaSql as _, Sql};
 
 /// So many people are written by hand.

@@ -82,6 +82,8 @@ impl Error {
             error.downcast_ref().is_some_and(stoa_membership::Error::is_retryable)
                 || error.downcast_ref().is_some_and(stoa_audit::Error::is_retryable)
                 || error.downcast_ref().is_some_and(is_sql_retryable)
+                || error.downcast_ref().is_some_and(stoa_jobs_runner::Error::is_retryable)
+                || error.downcast_ref().is_some_and(stoa_search::Error::is_retryable)
         };
         chain(&**source).any(is_retryable)
     }

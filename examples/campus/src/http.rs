@@ -177,6 +177,10 @@ fn all<B: Backend>() -> Routes<B> {
         crate::import::pages::routes,
         crate::staff::pages::routes,
         crate::staff::api::routes,
+        crate::marketplace::pages::routes,
+        crate::marketplace::api::routes,
+        crate::mentorship::pages::routes,
+        crate::mentorship::api::routes,
         crate::admin::pages::routes,
     ];
     surfaces.into_iter().fold(Routes::new(), |routes, add| add(routes))

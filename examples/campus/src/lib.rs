@@ -3,6 +3,8 @@
 pub mod app;
 pub mod caller;
 pub mod groups;
+pub mod marketplace;
+pub mod mentorship;
 
 pub mod announcements;
 pub mod calendar;
@@ -31,5 +33,6 @@ pub mod demo;
 pub mod http;
 pub mod worker;
 
+mod retry;
 mod text;
 mod trace;

@@ -185,38 +185,35 @@ async fn serve<B: Backend>(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let is_demo = keys.is_none();
     let mut app = open(backend.clone(), arguments.data.demo).await?;
-    // Nobody could sign in but to a demo.
-    if is_demo && arguments.data.demo.is_none() && !app.is_demo().await? {
-        app = open(backend, Some(Size::Small)).await?;
-    }
-    let sealing =
-        arguments.audit_key().map(|key| Ok::<_, campus::error::Error>((seal::signer(&key)?, key))).transpose()?;
-    if let Some((signer, _)) = &sealing {
-        app = app.with_verifier(signer.verifier().clone());
-    }
     let options = if let Some(keys) = keys {
         Options::production(keys)
     } else {
         // The picker that signs anybody in: the address is a loopback address.
+        if arguments.data.demo.is_none() && !app.is_demo().await? {
+            app = open(backend, Some(Size::Small)).await?;
+        }
         if !app.is_demo().await? {
             return Err(NOBODY_CAN_SIGN_IN.into());
         }
         Options::demo_with(&demo_secret(&app).await?)
     };
+    let sealing =
+        arguments.audit_key().map(|key| Ok::<_, campus::error::Error>((seal::signer(&key)?, key))).transpose()?;
+    if let Some((signer, _)) = &sealing {
+        app = app.with_verifier(signer.verifier().clone());
+    }
     let options = if arguments.hsts { options.https_only() } else { options };
     let options = if arguments.rate_limit == Switch::Off { options.rates(None) } else { options };
 
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
-    let picker = if is_demo {
-        format!("Pick a person at http://{address}/people; whoever is staff also finds http://{address}/admin.\n")
-    } else {
-        String::new()
-    };
-    let data = &arguments.data.database;
-    let lines = format!("Campus is at http://{address}/ (data in {data}); stop it with Ctrl-C.\n{picker}");
     // Whoever started it may not listen any more.
-    let _ = std::io::stdout().write_all(lines.as_bytes());
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.data.database);
+    if is_demo {
+        let pick = format!("http://{address}/people");
+        let _ = writeln!(out, "Pick a person at {pick}; whoever is staff also finds http://{address}/admin.");
+    }
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut worker = tokio::spawn(worker::run(app.clone(), until(stopped.clone())));

@@ -55,6 +55,10 @@ bundle! {
     crate::openings::sql::OpeningSql,
     crate::recommender::sql::DueSql,
     crate::recommender::sql::RecommenderSql,
+    crate::marketplace::sql::MarketplaceSql,
+    crate::marketplace::sql::UnlistSql,
+    crate::mentorship::sql::MatchSql,
+    crate::mentorship::sql::MentorshipSql,
     crate::staff::sql::LeaveSql,
     crate::staff::sql::PayrollSql,
     crate::staff::sql::StaffSql,
@@ -88,7 +92,7 @@ portable! {
         }
 
         /// Replaces a fact about this database, if it is still what it was; says whether it was.
-        async fn advance_meta(&mut self, name: &str, before: &str, value: &str) -> Result<bool> {
+        async fn replace_meta(&mut self, name: &str, before: &str, value: &str) -> Result<bool> {
             let replaced = sqlx::query("UPDATE campus_meta SET value = $3 WHERE name = $1 AND value = $2")
                 .bind(name)
                 .bind(before)

@@ -33,5 +33,7 @@ pub const SURFACES: &[Surface] = &[
     crate::groups::SURFACE,
     crate::openings::SURFACE,
     crate::recommender::SURFACE,
+    crate::marketplace::SURFACE,
+    crate::mentorship::SURFACE,
     crate::staff::SURFACE,
 ];

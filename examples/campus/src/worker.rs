@@ -10,6 +10,8 @@ use crate::backend::Backend;
 use crate::calendar::notify::{TellCancelled, TellMovedUp};
 use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
+use crate::marketplace::expiry::ExpireDeals;
+use crate::mentorship::matching::{AssignMatches, ScoreMentees};
 use crate::openings::expire::{self, CloseExpired};
 use crate::recommender;
 use crate::staff::accrual::{self, AccrueLeave};
@@ -21,17 +23,25 @@ const COMPACTION: Duration = Duration::from_secs(20);
 /// How long one batch of the recommender may take: whoever is left has their turn in the next one.
 const RECOMMENDING: Duration = Duration::from_mins(8);
 
-/// Runs jobs until `stop` is ready, then lets the running ones finish.
+/// Every queue, and how many of its jobs run at once.
+const QUEUES: [(&str, u32); 6] = [
+    (NotifyGroup::QUEUE, 4),
+    (CloseExpired::QUEUE, 1),
+    (ScoreMentees::QUEUE, 4),
+    (ExpireDeals::QUEUE, 1),
+    (AccrueLeave::QUEUE, 1),
+    (ComputeRun::QUEUE, 1),
+];
+
+/// Runs jobs, and what is done by the clock, until `stop` is ready, then lets the running ones finish.
 ///
 /// # Errors
 /// If the database stays away.
 pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send) -> Result<()> {
-    runner(app)
-        .queue(NotifyGroup::QUEUE, 4)
-        .queue(CloseExpired::QUEUE, 1)
-        .queue(AccrueLeave::QUEUE, 1)
-        .queue(ComputeRun::QUEUE, 1)
+    let runner = QUEUES.into_iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, slots));
+    runner
         .cron(expire::timetable()?)
+        .cron(ExpireDeals::schedule()?)
         .cron(accrual::monthly()?)
         .every("search.compact", Duration::from_mins(1), |batch| async move {
             let app: &App<B> = batch.state();
@@ -56,6 +66,9 @@ pub fn runner<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
         .handle::<PublishAnnouncement>()
         .handle::<TellReaders>()
         .handle::<CloseExpired>()
+        .handle::<ScoreMentees>()
+        .handle::<AssignMatches>()
+        .handle::<ExpireDeals>()
         .handle::<AccrueLeave>()
         .handle::<ComputeRun>()
 }

@@ -283,7 +283,7 @@ impl<B: Backend> Loading<'_, B> {
         let is_over = next.phase.next().is_none() && next.done == next.phase.total(&next.plan);
         let value = if is_over { READY.to_owned() } else { written(&next)? };
         // First, so that of two processes the second waits here, and finds that it was not the first.
-        if !tx.advance_meta(STATE, &self.committed, &value).await? {
+        if !tx.replace_meta(STATE, &self.committed, &value).await? {
             return Err(Error::Invalid("another process is making the demo of this database".into()));
         }
         match self.state.phase {

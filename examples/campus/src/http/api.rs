@@ -5,8 +5,9 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::openapi::OpenApi;
 use utoipa::{IntoParams, OpenApi as _, ToSchema};
 
@@ -113,6 +114,22 @@ impl<T> Page<T> {
     }
 }
 
+/// Writes microseconds since 1970 as RFC 3339: for fields of what goes out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+pub(crate) fn moment<S: Serializer>(micros: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    let at = DateTime::from_timestamp_micros(*micros).unwrap_or_default();
+    serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+/// As [`moment`], of what may not have happened.
+#[expect(clippy::ref_option, reason = "serde hands over references")]
+pub(crate) fn maybe_moment<S: Serializer>(micros: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match micros {
+        Some(micros) => moment(micros, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
@@ -136,6 +153,8 @@ pub(crate) fn document() -> OpenApi {
         crate::groups::member_api::Api::openapi(),
         crate::openings::api::Api::openapi(),
         crate::search::api::Api::openapi(),
+        crate::marketplace::api::Api::openapi(),
+        crate::mentorship::api::Api::openapi(),
         crate::staff::api::Api::openapi(),
     ];
     docs::complete(surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {

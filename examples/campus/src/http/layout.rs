@@ -32,6 +32,8 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                                 a href="/events" { "Events" }
                                 a href="/announcements" { "Announcements" }
                                 a href="/openings" { "Jobs board" }
+                                a href="/mentorship" { "Mentorship" }
+                                a href="/deals" { "Deals" }
                                 @if is_staff(viewer) {
                                     a href="/staff" { "Staff" }
                                     a href="/admin" { "Admin" }

@@ -110,7 +110,7 @@ impl<B: Backend> Run<'_, B> {
                 people.push(person.to_owned());
             }
             insert_due::<B>(&mut tx, people).await?;
-            tx.replace_meta(SIGNALS, &page.next.to_string()).await?;
+            tx.put_meta(SIGNALS, &page.next.to_string()).await?;
             self.app.commit(tx).await?;
             self.done.signals += page.signals.len() as u64;
             progress(self.done);
@@ -137,7 +137,7 @@ impl<B: Backend> Run<'_, B> {
             insert_due::<B>(&mut tx, people.collect()).await?;
             let is_read = changes.events.is_empty();
             if after != changes.next {
-                tx.replace_meta(CHANGES, &changes.next.to_string()).await?;
+                tx.put_meta(CHANGES, &changes.next.to_string()).await?;
                 self.app.commit(tx).await?;
             }
             self.done.changes += changes.events.len() as u64;
@@ -173,7 +173,7 @@ impl<B: Backend> Run<'_, B> {
             let pruned = recorder(self.app).prune(&mut tx, age, PAGE).await?;
             let is_done = forgotten.max(pruned) < u64::from(PAGE);
             if is_done {
-                tx.replace_meta(REFRESHED, &now.timestamp_micros().to_string()).await?;
+                tx.put_meta(REFRESHED, &now.timestamp_micros().to_string()).await?;
             }
             self.app.commit(tx).await?;
             if is_done {

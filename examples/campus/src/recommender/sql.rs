@@ -136,7 +136,7 @@ portable! {
         }
 
         /// Records a fact about this database that changes.
-        async fn replace_meta(&mut self, name: &str, value: &str) -> Result<()> {
+        async fn put_meta(&mut self, name: &str, value: &str) -> Result<()> {
             sqlx::query(
                 "INSERT INTO campus_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             )

@@ -283,8 +283,7 @@ async fn lines_with_categories_become_posts<F: Fixture>() {
 
     // Importing again changes nothing; a line that changed changes its post.
     let records = tool.records().await;
-    let only_posts: String =
-        PAPERS.lines().filter(|line| line.contains("categories")).map(|l| format!("{l}\n")).collect();
+    let only_posts: String = PAPERS.split_inclusive('\n').filter(|line| line.contains("categories")).collect();
     let again = tool.file("again.jsonl", &only_posts);
     let done = tool.run(&format!("import --surface feed --json {again}")).exits(0).json().remove(0);
     assert_eq!(

@@ -1,0 +1,173 @@
+//! Redemptions: a code for each person, as many as a deal has, taken once.
+
+use chrono::Utc;
+use serde::Serialize;
+use sqlx::FromRow;
+use stoa_audit::{Action, Audited, Entity, EntityId, EntityType};
+use stoa_capabilities::scoped;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::deals::DealState;
+use super::sql::MarketplaceSql as _;
+use super::{parsed_id, partner_scope};
+use crate::access::VerifyCodes;
+use crate::app::App;
+use crate::backend::Backend;
+use crate::caller::Caller;
+use crate::directory::sql::DirectorySql as _;
+use crate::error::{Error, Result};
+use crate::retry::retried;
+
+pub(crate) const REDEEMED: Action = Action::new("bits.marketplace.v1.RedemptionService/Redeem");
+pub(crate) const VERIFIED: Action = Action::new("bits.marketplace.v1.RedemptionService/Verify");
+
+/// Digits and letters that nobody takes for another.
+const ALPHABET: [u8; 32] = *b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// Redeems a deal: the person's own code, or the one that they have already.
+///
+/// However many come at once, no more than the deal's limit are served: the count is raised by the statement that checks it, last before
+/// the commit, so that others wait no longer than they must.
+///
+/// # Errors
+/// [`Error::NotSignedIn`] if there is no such person; [`Error::NotFound`] if there is no such deal for them; [`Error::Conflict`] if it has
+/// not begun, is over, or nothing is left of it.
+pub async fn redeem<B: Backend>(app: &App<B>, caller: &Caller, deal_id: &str) -> Result<Redemption> {
+    retried(|| attempt_to_redeem(app, caller, deal_id)).await
+}
+
+async fn attempt_to_redeem<B: Backend>(app: &App<B>, caller: &Caller, deal_id: &str) -> Result<Redemption> {
+    let mut tx = app.begin().await?;
+    tx.person(caller.user.as_str()).await?.ok_or(Error::NotSignedIn)?;
+    let deal = tx.deal(&parsed_id(deal_id)?).await?.ok_or(Error::NotFound)?;
+    if let Some(redemption) = tx.redemption_of(caller.user.as_str(), &deal.id).await? {
+        return Ok(redemption);
+    }
+    let memberships = app.membership.of(&mut tx, &caller.user).await?;
+    if deal.state != DealState::Published.as_str() || !deal.is_for(memberships.tags()) {
+        return Err(Error::NotFound);
+    }
+    let redemption = Redemption {
+        code: new_code(),
+        deal_id: deal.id.clone(),
+        person_id: caller.user.to_string(),
+        redeemed_at: Utc::now().timestamp_micros(),
+        verified_at: None,
+    };
+    if !tx.insert_redemption(&redemption).await? {
+        // The same person was faster elsewhere.
+        let found = tx.redemption_of(caller.user.as_str(), &deal.id).await?;
+        return found.ok_or_else(|| Error::Conflict("this was just redeemed: look again".into()));
+    }
+    let record = caller.record(REDEEMED, redemption.entity()?)?.scope(deal.entity()?).after(&redemption)?;
+    app.audit.record(&mut tx, &record).await?;
+    if !tx.count_redemption(&deal.id, redemption.redeemed_at).await? {
+        let why = match redemption.redeemed_at {
+            now if now < deal.starts_at => "this deal has not begun yet",
+            now if now >= deal.ends_at => "this deal is over",
+            _ => "nothing is left of this deal",
+        };
+        return Err(Error::Conflict(why.into()));
+    }
+    app.commit(tx).await?;
+    Ok(redemption)
+}
+
+/// Takes a code at a partner, once.
+///
+/// # Errors
+/// [`Error::NotFound`] if the caller takes no codes there, or the code is none of that partner's deals; [`Error::Conflict`] if it was taken
+/// before.
+pub async fn verify<B: Backend>(app: &App<B>, caller: &Caller, partner_id: &str, code: &str) -> Result<Redemption> {
+    scoped!(tx = app.begin().await?);
+    let scope = partner_scope(partner_id)?;
+    drop(app.partner_capabilities.authorize(&mut tx, VerifyCodes, &caller.user, &scope).await?);
+    let code = parsed_code(code).ok_or(Error::NotFound)?;
+    let before = tx.redemption(&code, partner_id).await?.ok_or(Error::NotFound)?;
+    let now = Utc::now().timestamp_micros();
+    if !tx.verify_redemption(&code, now).await? {
+        return Err(Error::Conflict("this code was taken before: it is good for one time only".into()));
+    }
+    let after = Redemption { verified_at: Some(now), ..before };
+    let deal = Entity::new(EntityType::from_static("deal"), EntityId::new(&*after.deal_id)?);
+    app.audit.record(&mut tx, &caller.record(VERIFIED, after.entity()?)?.scope(deal)).await?;
+    app.commit(tx.into_inner()).await?;
+    Ok(after)
+}
+
+/// Sixty random bits, as `ABCD-EFGH-JKMN`.
+fn new_code() -> String {
+    let bits = Uuid::new_v4().as_u128();
+    // A random UUID has fixed bits in its middle; the lowest sixty are all random.
+    let digit = |place: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * place)) & 31).unwrap_or_default()]);
+    let group = |from: u32| (from..from + 4).map(digit).collect::<String>();
+    [group(0), group(4), group(8)].join("-")
+}
+
+/// A code as people type it: in any case, with or without hyphens, with letters for the digits that they look like.
+fn parsed_code(code: &str) -> Option<String> {
+    let mut digits = String::new();
+    for character in code.chars().filter(|character| !matches!(character, '-' | ' ')) {
+        let digit = match character.to_ascii_uppercase() {
+            'O' => '0',
+            'I' | 'L' => '1',
+            other => other,
+        };
+        let is_digit = u8::try_from(digit).is_ok_and(|digit| ALPHABET.contains(&digit));
+        if !is_digit || digits.len() == 12 {
+            return None;
+        }
+        digits.push(digit);
+    }
+    (digits.len() == 12).then(|| [&digits[..4], &digits[4..8], &digits[8..]].join("-"))
+}
+
+/// A code that somebody got for a deal.
+#[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
+pub struct Redemption {
+    /// As it is shown at the partner: good for one time.
+    pub code: String,
+    /// Of what.
+    pub deal_id: String,
+    /// Whose.
+    pub person_id: String,
+    /// When they got it.
+    #[serde(serialize_with = "crate::http::api::moment")]
+    #[schema(value_type = String, format = DateTime)]
+    pub redeemed_at: i64,
+    /// When the partner took it.
+    #[serde(serialize_with = "crate::http::api::maybe_moment", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub verified_at: Option<i64>,
+}
+
+impl Redemption {
+    /// A record names whose it is and not the code, which is worth something to whoever reads it.
+    fn entity(&self) -> Result<Entity> {
+        Ok(Entity::new(EntityType::from_static("redemption"), EntityId::new(&*self.person_id)?))
+    }
+}
+
+/// What of a redemption an audit record may hold.
+impl Audited for Redemption {
+    const FIELDS: &'static [&'static str] = &["deal_id", "person_id"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_reads_back_however_it_is_typed() {
+        for _ in 0..100 {
+            let code = new_code();
+            assert_eq!(parsed_code(&code).as_deref(), Some(&*code));
+            assert_eq!(parsed_code(&code.to_lowercase().replace('-', " ")).as_deref(), Some(&*code));
+        }
+        assert_eq!(parsed_code("oil0-oil0-oil0").as_deref(), Some("0110-0110-0110"));
+        for bad in ["", "0110-0110-011", "0110-0110-01100", "U110-0110-0110", "é110-0110-0110", "0110\u{0}110-0110"] {
+            assert_eq!(parsed_code(bad), None, "{bad:?}");
+        }
+    }
+}
