@@ -29,6 +29,7 @@
 //! Exit codes: 0 done; 1 the database failed; 2 the command line is wrong; 3 there was no such job, or none in a state that
 //! allows it; 4 the doctor warns.
 
+mod limits;
 mod print;
 
 use std::io::Write;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 
+use self::limits::Limits;
 use self::print::Output;
 use crate::operate::visible::visible;
 use crate::{
@@ -71,6 +73,9 @@ enum Command {
     },
     #[command(flatten)]
     Show(Show),
+    /// Lists, sets and removes limits of queues and keys.
+    #[command(subcommand)]
+    Limits(Limits),
     /// Brings dead and cancelled jobs back, and lets failed ones run at once.
     Retry(Selection),
     /// Cancels waiting jobs, and asks running ones to end.
@@ -312,6 +317,7 @@ async fn act<S: Store, P: Source<Connection = S::Connection>>(
     match command {
         Command::Run { .. } => {}
         Command::Show(show) => return Ok(tell(show, jobs, source, output).await?),
+        Command::Limits(limits) => return Ok(limits::act(limits, jobs, source, output).await?),
         Command::Retry(selection) => {
             for (filter, limit) in filters(selection)? {
                 let mut tx = source.begin().await?;

@@ -102,6 +102,7 @@ macro_rules! __laws {
             the_trace_of_an_enqueuer_reaches_the_handler
             a_trace_out_of_bounds_is_refused
             a_handler_runs_once_for_each_job
+            an_empty_queue_stills_any_number_of_slots
             a_failing_handler_is_tried_again
             failures_say_what_shall_become_of_the_job
             a_released_job_waits_for_the_next_poll

@@ -469,6 +469,7 @@ impl Row {
             priority: job.priority,
             is_awaited: job.order_key.is_some() || job.limit_key.is_some() || is_limited,
             trace: job.trace.clone(),
+            claimed_at: now,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use metrics::{Counter, Histogram, counter, histogram};
 use tokio::time::Instant;
 
@@ -24,14 +25,24 @@ pub(crate) struct Meter {
     fenced: Counter,
     crashed: Counter,
     turns: Histogram,
-    attempts: HashMap<Kind, Histogram>,
+    times: HashMap<Kind, Times>,
+}
+
+/// How long the attempts of one kind took, and how long they were waited for.
+struct Times {
+    attempts: Histogram,
+    waits: Histogram,
 }
 
 impl Meter {
     pub(crate) fn new<'a>(queue: &Queue, kinds: impl Iterator<Item = &'a Kind>) -> Self {
         let queue = || queue.as_str().to_owned();
         let ended = |outcome| counter!("stoa_jobs_ended_total", "queue" => queue(), "outcome" => outcome);
-        let attempts = |kind: &Kind| histogram!("stoa_jobs_attempt_seconds", "queue" => queue(), "kind" => kind.as_str().to_owned());
+        let of_kind = |name, kind: &Kind| histogram!(name, "queue" => queue(), "kind" => kind.as_str().to_owned());
+        let times = |kind| Times {
+            attempts: of_kind("stoa_jobs_attempt_seconds", kind),
+            waits: of_kind("stoa_jobs_wait_seconds", kind),
+        };
         Self {
             told: Tally::default(),
             succeeded: ended("succeeded"),
@@ -42,7 +53,7 @@ impl Meter {
             fenced: ended("fenced"),
             crashed: counter!("stoa_jobs_crashed_total", "queue" => queue()),
             turns: histogram!("stoa_jobs_turn_seconds", "queue" => queue()),
-            attempts: kinds.map(|kind| (kind.clone(), attempts(kind))).collect(),
+            times: kinds.map(|kind| (kind.clone(), times(kind))).collect(),
         }
     }
 
@@ -65,9 +76,16 @@ impl Meter {
         self.turns.record(took);
     }
 
+    /// From when a job was due to its claim, both by the database's clock.
+    pub(crate) fn waited(&self, kind: &Kind, time: TimeDelta) {
+        if let Some(times) = self.times.get(kind) {
+            times.waits.record(time.to_std().unwrap_or_default());
+        }
+    }
+
     /// Begins to time an attempt.
     pub(crate) fn attempt(&self, kind: &Kind) -> Stopwatch {
-        let attempts = self.attempts.get(kind).cloned().unwrap_or_else(Histogram::noop);
+        let attempts = self.times.get(kind).map_or_else(Histogram::noop, |times| times.attempts.clone());
         Stopwatch { began: Instant::now(), attempts }
     }
 }

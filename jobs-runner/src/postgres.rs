@@ -44,6 +44,7 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         migration(3, "limit", include_str!("../migrations/postgres/0003_limit.sql")),
         migration(4, "operate", include_str!("../migrations/postgres/0004_operate.sql")),
         migration(5, "trace", include_str!("../migrations/postgres/0005_trace.sql")),
+        migration(6, "room", include_str!("../migrations/postgres/0006_room.sql")),
     ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
@@ -421,7 +422,7 @@ async fn turn(
         match (row.try_get::<Option<i64>, _>(0)?, row.try_get::<Option<&str>, _>(1)?, request) {
             (Some(_), None, Some(request)) => jobs.push(claimed(row, request.token)?),
             (Some(id), state, _) => drop(states.insert(id, state)),
-            (None, state, _) => match row.try_get::<Option<Vec<i64>>, _>(11)? {
+            (None, state, _) => match row.try_get::<Option<Vec<i64>>, _>(12)? {
                 Some(ids) => states.extend(ids.into_iter().map(|id| (id, state))),
                 None => return Ok(None),
             },
@@ -573,6 +574,7 @@ fn claimed(row: &PgRow, token: Token) -> Result<(Place, Claimed)> {
         priority: u8::try_from(priority).map_err(|_| Error::Corrupt { what: "priority" })?,
         is_awaited: row.try_get(9)?,
         trace: row.try_get(10)?,
+        claimed_at: row.try_get(11)?,
     };
     Ok(((priority, run_at, id), job))
 }

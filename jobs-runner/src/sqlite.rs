@@ -37,6 +37,7 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         migration(3, "limit", include_str!("../migrations/sqlite/0003_limit.sql")),
         migration(4, "operate", include_str!("../migrations/sqlite/0004_operate.sql")),
         migration(5, "trace", include_str!("../migrations/sqlite/0005_trace.sql")),
+        migration(6, "room", include_str!("../migrations/sqlite/0006_room.sql")),
     ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
@@ -654,6 +655,7 @@ fn claimed(row: &SqliteRow, request: &ClaimRequest<'_>) -> Result<(Place, Claime
         priority: u8::try_from(priority).map_err(|_| Error::Corrupt { what: "priority" })?,
         is_awaited: row.try_get("is_awaited")?,
         trace: row.try_get("trace")?,
+        claimed_at: time(row.try_get("attempted_at")?)?,
     };
     Ok(((priority, row.try_get("run_at")?, id), job))
 }

@@ -476,6 +476,8 @@ pub struct Claimed {
     pub is_awaited: bool,
     /// What whoever enqueued it was doing.
     pub trace: Option<String>,
+    /// When this claim was made.
+    pub claimed_at: DateTime<Utc>,
 }
 
 /// How a claim ended.

@@ -230,11 +230,18 @@ where
 
     fn plan(&mut self, now: Instant) -> Plan {
         let mut plan = Plan::default();
-        let limit = self.hunt_size();
-        if limit > 0 {
+        let wanted = self.hunt_size();
+        if wanted > 0 {
             let is_alone = self.running.is_empty() && self.flights.is_empty();
+            let limit = wanted.min(((self.slots + self.hunger.ahead()) / S::LANES).max(FULL_LOAD));
             plan.claim =
                 Some(Hunt { limit, token: Token::random(), since: self.hunger.hunt(now), looks_ahead: is_alone });
+            // What this lane leaves the next one claims beside it, if that can take off at once. Otherwise a full bag is what
+            // makes hungry: whoever stayed hungry after an empty one would never rest.
+            let is_last = self.flights.len() + 1 >= S::LANES;
+            if !is_last && self.backlog.is_empty() && wanted - limit >= FULL_LOAD {
+                self.hunger.rouse();
+            }
         }
         if now >= self.beat_at && self.flights.values().all(|plan| plan.beat.is_none()) {
             self.lost_claim = self.lost_claim.filter(|(_, until)| now < *until);
@@ -454,6 +461,7 @@ where
             self.report(job.claim, self.released(None));
             return;
         };
+        self.meter.waited(&job.kind, job.claimed_at.signed_duration_since(job.run_at));
         let (cancel, cancelled) = watch::channel(None);
         let (note, progress) = watch::channel(None);
         let is_completed = Arc::new(AtomicBool::new(false));

@@ -60,7 +60,7 @@ async fn program() {
 
 fn command(url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "program", "--nocapture"]);
+    command.args(["--exact", "cli::program", "--nocapture"]);
     command.env(DATABASE, url).env(ARGUMENTS, arguments.join("\n"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -149,6 +149,16 @@ async fn operate<S: Store + Clone, P: Source<Connection = S::Connection>>(store:
     let (_, json, _) = adminctl(url, &["cron", "--json"]);
     assert!(objects(&json)[0]["next_fire_at"].as_str().unwrap().contains("T02:30:00"), "{json}");
 
+    // What may run at once.
+    assert_eq!(adminctl(url, &["limits", "set", "queue:mails", "--concurrency=2"]).0, 0);
+    assert_eq!(adminctl(url, &["limits", "set", "api", "--rate=100/1m"]).0, 0);
+    let listed = "limit of     at once  begin\napi                   100 in 60s\nqueue:mails        2\n";
+    assert_eq!(adminctl(url, &["limits", "list"]), (0, listed.to_owned(), String::new()));
+    let (_, json, _) = adminctl(url, &["limits", "list", "--json"]);
+    assert_eq!(objects(&json)[0]["per_s"].as_f64(), Some(60.0));
+    assert_eq!(adminctl(url, &["limits", "remove", "queue:mails", "api"]).1, "2 removed\n");
+    assert_eq!(adminctl(url, &["limits", "remove", "api"]).0, 3);
+
     // What cannot be meant.
     for wrong in [
         &["delete"][..],
@@ -158,6 +168,10 @@ async fn operate<S: Store + Clone, P: Source<Connection = S::Connection>>(store:
         &["list", "--queue=No Queue"],
         &["prune", "--dead=7"],
         &["run", "--concurrency=0"],
+        &["limits", "set", "api"],
+        &["limits", "set", "api", "--concurrency=0"],
+        &["limits", "set", "api", "--rate=7"],
+        &["limits", "set", "queue:No Queue", "--concurrency=1"],
         &["unheard-of"],
     ] {
         let (code, printed, complaint) = adminctl(url, wrong);

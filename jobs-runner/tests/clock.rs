@@ -102,7 +102,7 @@ struct Clock(Child);
 impl Clock {
     fn start(url: &str) -> Self {
         let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "clock"])
+            .args(["--exact", "clock::clock"])
             .env(VARIABLE, url)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

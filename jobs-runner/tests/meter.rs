@@ -63,5 +63,6 @@ async fn jobs_are_counted_and_timed() {
         ]
     );
     assert_eq!(samples["stoa_jobs_attempt_seconds school sum"], 3);
+    assert_eq!(samples["stoa_jobs_wait_seconds school sum"], 3);
     assert!(samples["stoa_jobs_turn_seconds school"] > 0);
 }

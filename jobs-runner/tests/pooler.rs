@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use stoa_jobs_runner::postgres::{MIGRATOR, Pooled};
-use stoa_jobs_runner::{Backoff, Context, Failure, Handler, Job, Jobs, Postgres, Runner, Source, Tally};
+use stoa_jobs_runner::{
+    Backoff, Context, Failure, Handler, Job, Jobs, Limit, LimitKey, Postgres, Queue, Runner, Source, Tally,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -74,6 +76,52 @@ async fn nothing_is_left_in_a_session() {
     .await
     .unwrap();
     assert_eq!((prepared, channels, locks), (1, 0, 0), "all that is prepared is this question");
+}
+
+/// Must not run beside another one.
+#[derive(Serialize, Deserialize)]
+struct Alone;
+
+impl Job for Alone {
+    const KIND: &'static str = "alone";
+}
+
+/// How many run, and have run.
+#[derive(Default)]
+struct Room {
+    present: AtomicU32,
+    left: AtomicU32,
+}
+
+impl Handler<Arc<Room>> for Alone {
+    async fn run(self, cx: &Context<Arc<Room>>) -> Result<(), Failure> {
+        let others = cx.state().present.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        cx.state().present.fetch_sub(1, Ordering::SeqCst);
+        cx.state().left.fetch_add(1, Ordering::SeqCst);
+        if others == 0 { Ok(()) } else { Err(Failure::fatal("not alone")) }
+    }
+}
+
+/// A claim under a limit is two statements, and a gate is locked for as long as its transaction.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_hold_without_a_session() {
+    let database = testkit::postgres(&[&MIGRATOR]).await;
+    let pooled = Pooled::new(&PgPool::connect_lazy(database.url()).unwrap());
+    let (jobs, room) = (Jobs::new(Postgres), Arc::new(Room::default()));
+    let mut tx = pooled.begin().await.unwrap();
+    let queue = LimitKey::queue(&Queue::from_static(Alone::QUEUE));
+    jobs.set_limit(&mut tx, &queue, &Limit::concurrency(1)).await.unwrap();
+    jobs.enqueue_many(&mut tx, &[const { Alone }; 20]).await.unwrap();
+    pooled.commit(tx).await.unwrap();
+    let drain = || {
+        let runner = Runner::new(jobs.clone(), pooled.clone(), room.clone()).queue("default", 4).handle::<Alone>();
+        async move { runner.drain().await.unwrap() }
+    };
+    let (mut one, other): (Tally, Tally) = tokio::join!(drain(), drain());
+    one += other;
+    assert_eq!((one.succeeded, one.dead), (20, 0), "{one:?}");
+    assert_eq!(room.left.load(Ordering::SeqCst), 20);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,5 @@
 //! The laws on PostgreSQL.
 
-mod support;
-
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -10,7 +8,7 @@ use stoa_jobs_runner::{
     Context, Error, Failure, Finding, Handler, Holder, JobId, Jobs, Level, Postgres, Runner, Source, Store, conformance,
 };
 
-use support::{Ask, Pair};
+use crate::support::{self, Ask, Pair};
 
 struct Harness(testkit::Postgres);
 
@@ -161,8 +159,37 @@ async fn the_doctor_finds_what_slows_a_queue_down() {
     let is_it = |finding: &Finding| matches!(finding, Finding::HeldHorizon { holder: Holder::Session { pid: held, .. }, held: Some(_), .. } if *held == pid);
     assert!(findings.iter().any(is_it), "{findings:?}");
     let table = "jobs_queue_job".to_owned();
-    assert!(findings.contains(&Finding::Overridden { table: table.clone(), parameter: "fillfactor=50".to_owned() }));
+    assert!(findings.contains(&Finding::Overridden { table: table.clone(), parameter: "fillfactor=44".to_owned() }));
     assert!(findings.contains(&Finding::VacuumOff { table: Some(table) }));
     assert_eq!(findings[0].level(), Level::Warning);
     old.rollback().await.unwrap();
+}
+
+/// Prepared and forgotten: no session shows it, and it holds the vacuum up for good.
+#[tokio::test]
+async fn the_doctor_names_a_prepared_transaction() {
+    let harness = Harness::new().await;
+    let mut conn = harness.0.pool().acquire().await.unwrap();
+    let allowed: i32 = sqlx::query_scalar("SELECT current_setting('max_prepared_transactions')::int")
+        .fetch_one(&mut *conn)
+        .await
+        .unwrap();
+    if allowed == 0 {
+        return; // a server of somebody else's
+    }
+    sqlx::raw_sql(
+        r#"
+        BEGIN;
+        DELETE FROM jobs_queue_pause;
+        SELECT pg_current_xact_id();
+        PREPARE TRANSACTION 'stoa_jobs_forgotten';
+        "#,
+    )
+    .execute(&mut *conn)
+    .await
+    .unwrap();
+    let findings = Jobs::new(Postgres).doctor(&mut conn).await.unwrap();
+    sqlx::raw_sql("ROLLBACK PREPARED 'stoa_jobs_forgotten'").execute(&mut *conn).await.unwrap();
+    let is_it = |finding: &Finding| matches!(finding, Finding::HeldHorizon { holder: Holder::Prepared { gid }, .. } if gid == "stoa_jobs_forgotten");
+    assert!(findings.iter().any(is_it), "{findings:?}");
 }

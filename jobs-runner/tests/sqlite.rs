@@ -1,7 +1,5 @@
 //! The laws on SQLite.
 
-mod support;
-
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -9,7 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use stoa_jobs_runner::sqlite::MIGRATOR;
 use stoa_jobs_runner::{Context, Error, Failure, Finding, Handler, Jobs, Runner, Sqlite, conformance};
 
-use support::{Ask, Pair};
+use crate::support::{Ask, Pair};
 
 struct Harness(testkit::Sqlite);
 

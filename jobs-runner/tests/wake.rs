@@ -112,7 +112,7 @@ async fn another_process_is_heard<S: Store + Clone, P: Source<Connection = S::Co
 ) {
     let mut running = Running::start(&Jobs::new(store), source, Runner::listen);
     let mut enqueuer = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "enqueuer", "--nocapture"])
+        .args(["--exact", "wake::enqueuer", "--nocapture"])
         .env(ENQUEUER_VARIABLE, url)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

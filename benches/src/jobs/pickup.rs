@@ -68,8 +68,9 @@ impl Pickup {
 pub(super) async fn compare(setup: &Setup, cluster: &Cluster) -> Vec<Case> {
     let pool = database(cluster, "pickup", &postgres::MIGRATOR).await;
     let other_pool = PgPool::connect(&cluster.url("pickup")).await.expect("the server answers");
+    // Two minutes in all, most of them idle: between two jobs, and at the end.
     let many = setup.size(1000, 50);
-    let few = setup.size(200, 20);
+    let few = setup.size(100, 20);
     let wake = measure(Postgres, &pool, &pool, Path::Wake, many).await;
     let notify = measure(Postgres, &pool, &other_pool, Path::Listen, few).await;
     let poll = measure(Postgres, &pool, &other_pool, Path::Poll, few).await;
@@ -77,7 +78,7 @@ pub(super) async fn compare(setup: &Setup, cluster: &Cluster) -> Vec<Case> {
     let file = testkit::sqlite_durable(&[&sqlite::MIGRATOR]).await;
     let other_file = SqlitePoolOptions::new().connect_with((*file.pool().connect_options()).clone()).await;
     let other_file = other_file.expect("the file is there");
-    let sqlite_wake = measure(Sqlite, file.pool(), file.pool(), Path::Wake, many).await;
+    let sqlite_wake = measure(Sqlite, file.pool(), file.pool(), Path::Wake, many / 2).await;
     let sqlite_listen = measure(Sqlite, file.pool(), &other_file, Path::Listen, few).await;
     let sqlite_poll = measure(Sqlite, file.pool(), &other_file, Path::Poll, few).await;
     let idle = idle(Postgres, &pool, setup).await;
@@ -100,7 +101,7 @@ pub(super) async fn compare(setup: &Setup, cluster: &Cluster) -> Vec<Case> {
 async fn idle<S: Store + Clone, P: Source<Connection = S::Connection>>(store: S, source: &P, setup: &Setup) -> f64 {
     let (sender, _started) = mpsc::unbounded_channel();
     let runner = Runner::new(Jobs::new(store), source.clone(), sender).handle::<Ping>().listen();
-    let time = Duration::from_secs(setup.size(20, 5) as u64);
+    let time = Duration::from_secs(setup.size(10, 5) as u64);
     let watched = async {
         sleep(Duration::from_secs(2)).await;
         let before = cpu_nanoseconds();

@@ -8,9 +8,15 @@ mod graphile_worker;
 mod riverqueue;
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::time::Duration;
 
 use testkit::Cluster;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// What awa is given at most, and for how long.
+const AWA_JOBS: usize = 50_000;
+const AWA_TIME: Duration = Duration::from_secs(60);
 
 /// Those that were built.
 pub(super) struct Rivals {
@@ -66,14 +72,23 @@ impl Rivals {
         None
     }
 
-    /// Seconds that awa takes, in a process of its own.
+    /// Seconds that awa takes for as many jobs, in a process of its own; told from fewer, for the more of them the slower it
+    /// enqueues. Nothing if it does not end in time.
     pub(super) async fn awa(&self, cluster: &Cluster, jobs: usize) -> Option<f64> {
         let binary = self.awa.as_ref()?;
         // A new one for each round: beside the finished jobs of another its enqueueing takes minutes.
         cluster.named("awa").await.close().await;
-        let output = Command::new(binary).args([cluster.url("awa"), jobs.to_string()]).output().expect("it starts");
+        let few = jobs.min(AWA_JOBS);
+        let mut command = Command::new(binary);
+        command.args([cluster.url("awa"), few.to_string()]).kill_on_drop(true);
+        let Ok(output) = timeout(AWA_TIME, command.output()).await else {
+            eprintln!("awa did not drain {few} jobs within {} s", AWA_TIME.as_secs());
+            return None;
+        };
+        let output = output.expect("it starts");
         let answer = String::from_utf8(output.stdout).expect("a line");
-        let seconds = answer.trim().parse().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-        Some(seconds)
+        let seconds: f64 =
+            answer.trim().parse().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        Some(seconds * jobs as f64 / few as f64)
     }
 }

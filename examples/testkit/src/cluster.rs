@@ -30,7 +30,12 @@ impl Durability {
     }
 }
 
-const SETTINGS: &[&str] = &["listen_addresses = '127.0.0.1'", "max_connections = 400", "log_checkpoints = off"];
+const SETTINGS: &[&str] = &[
+    "listen_addresses = '127.0.0.1'",
+    "max_connections = 400",
+    "max_prepared_transactions = 8",
+    "log_checkpoints = off",
+];
 
 /// A PostgreSQL server in a temporary directory, listening on a free port of 127.0.0.1.
 ///

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::operate::visible::{acts, visible, visible_lines};
-use crate::{Count, Finding, JobRecord, Level, Page, Pruned, QueueStats, Stats, Tally, WorkerRecord};
+use crate::{Count, Finding, JobRecord, Level, Limit, LimitKey, Page, Pruned, QueueStats, Stats, Tally, WorkerRecord};
 
 pub(super) struct Output {
     is_json: bool,
@@ -195,6 +195,25 @@ impl Output {
         });
         let rows: Vec<_> = rows.collect();
         self.table(["worker", "started", "lease until", ""], &[0], &rows);
+    }
+
+    pub(super) fn limits(&mut self, limits: &[(LimitKey, Limit)]) {
+        if self.is_json {
+            for (key, limit) in limits {
+                self.object(&json!({
+                    "key": key.as_str(), "concurrency": limit.concurrency, "rate": limit.rate.map(|rate| rate.count),
+                    "per_s": limit.rate.map(|rate| rate.per.as_secs_f64()),
+                }));
+            }
+            return;
+        }
+        let rows = limits.iter().map(|(key, limit)| {
+            let concurrency = limit.concurrency.map(|count| count.to_string()).unwrap_or_default();
+            let rate = limit.rate.map(|rate| format!("{} in {:?}", rate.count, rate.per)).unwrap_or_default();
+            [key.to_string(), concurrency, rate]
+        });
+        let rows: Vec<_> = rows.collect();
+        self.table(["limit of", "at once", "begin"], &[1], &rows);
     }
 
     #[cfg(feature = "cron")]

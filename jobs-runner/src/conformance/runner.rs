@@ -321,6 +321,17 @@ pub async fn a_handler_runs_once_for_each_job<H: Harness>(harness: &H) {
     }
 }
 
+/// However claims are shared out between turns: one that finds nothing ends a drain, and lets a runner rest.
+pub async fn an_empty_queue_stills_any_number_of_slots<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    for (number, slots) in (0..).zip([1, 199, 201, 300, 399, 401, 500, 1001]) {
+        stage.enqueue(number, Act::Succeed).await;
+        let runner = stage.runner().queue("default", slots);
+        let drained = tokio::time::timeout(PATIENCE, runner.drain()).await;
+        assert_eq!(drained.expect("the drain did not end").unwrap().succeeded, 1, "{slots} slots");
+    }
+}
+
 /// An error costs an attempt and is recorded; the next attempt may succeed.
 pub async fn a_failing_handler_is_tried_again<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::default());

@@ -230,7 +230,8 @@ claimed AS (
     SET state = 'running', attempt = attempt + 1, token = $4, worker = $5, attempted_at = statement_timestamp()
     FROM admitted
     WHERE job.id = admitted.id AND (admitted.order_key IS NULL OR admitted.id IN (SELECT job_id FROM in_order))
-    RETURNING job.id, kind, payload, attempt, max_attempts, timeout, priority, run_at, job.order_key, limit_key, trace
+    RETURNING job.id, kind, payload, attempt, max_attempts, timeout, priority, run_at, job.order_key, limit_key, trace,
+        attempted_at
 ),
 taken_slot AS (
     INSERT INTO jobs_queue_slot (key, job_id, token)
@@ -250,11 +251,12 @@ left_slot AS (
         AND (SELECT token FROM jobs_queue_job WHERE id = slot.job_id) IS DISTINCT FROM slot.token
 )
 SELECT id, NULL::text AS state, kind, payload, attempt, max_attempts, timeout, priority, run_at,
-    order_key IS NOT NULL OR limit_key IS NOT NULL OR (SELECT is_limited FROM door WHERE is_queue) AS is_awaited, trace
+    order_key IS NOT NULL OR limit_key IS NOT NULL OR (SELECT is_limited FROM door WHERE is_queue) AS is_awaited, trace,
+    attempted_at
 FROM claimed
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, 0, 0, (extract(epoch FROM min(at) - statement_timestamp()) * 1000000)::bigint, 0::smallint, NULL,
-    false, NULL
+    false, NULL, NULL
 FROM (
     SELECT opens_at
     FROM door

@@ -41,7 +41,16 @@ pub(super) async fn prune(conn: &mut PgConnection, state: State, older_than: Dur
         WHERE id = ANY(ARRAY(
             SELECT id
             FROM jobs_queue_history
-            WHERE state = $1 AND finished_at <= statement_timestamp() - $2 * interval '1 microsecond'
+            WHERE $1 = 'succeeded' AND state = 'succeeded'
+                AND finished_at <= statement_timestamp() - $2 * interval '1 microsecond'
+            ORDER BY finished_at
+            LIMIT $3
+            FOR UPDATE SKIP LOCKED
+        ) || ARRAY(
+            SELECT id
+            FROM jobs_queue_history
+            WHERE state <> 'succeeded' AND state = $1
+                AND finished_at <= statement_timestamp() - $2 * interval '1 microsecond'
             ORDER BY finished_at
             LIMIT $3
             FOR UPDATE SKIP LOCKED
@@ -178,7 +187,7 @@ pub(super) async fn doctor(conn: &mut PgConnection) -> Result<Vec<Finding>> {
 
 /// What the migration set for the table of jobs.
 const STORAGE: [&str; 5] = [
-    "fillfactor=50",
+    "fillfactor=44",
     "autovacuum_vacuum_scale_factor=0",
     "autovacuum_vacuum_threshold=5000",
     "autovacuum_vacuum_cost_delay=0",

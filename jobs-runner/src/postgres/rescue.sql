@@ -18,7 +18,7 @@ expired AS MATERIALIZED (
     FROM jobs_queue_job AS job
     WHERE ($2 OR EXISTS (SELECT FROM lost)) AND state = 'running'
         AND (worker = ANY (ARRAY(SELECT id FROM lost))
-            OR $2 AND NOT EXISTS (SELECT FROM jobs_queue_worker AS worker WHERE worker.id = job.worker))
+            OR $2 AND worker <> ALL (ARRAY(SELECT id FROM jobs_queue_worker)))
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 ),

@@ -133,19 +133,20 @@ claimed AS (
     SET state = 'running', attempt = attempt + 1, token = $10, worker = $12, attempted_at = statement_timestamp()
     FROM due
     WHERE job.id = due.id AND (due.order_key IS NULL OR due.id IN (SELECT job_id FROM in_order))
-    RETURNING job.id, kind, payload, attempt, max_attempts, timeout, priority, run_at, job.order_key IS NOT NULL AS is_awaited, trace
+    RETURNING job.id, kind, payload, attempt, max_attempts, timeout, priority, run_at, job.order_key IS NOT NULL AS is_awaited, trace,
+        attempted_at
 )
 -- Successes are told in one row.
 SELECT NULL::bigint AS id, 'succeeded' AS state, NULL AS kind, NULL AS payload, 0 AS attempt, 0 AS max_attempts,
     NULL::bigint AS timeout, 0::smallint AS priority, NULL::timestamptz AS run_at, false AS is_awaited,
-    NULL AS trace, ARRAY(SELECT id FROM succeeded) AS ids
+    NULL AS trace, NULL::timestamptz AS attempted_at, ARRAY(SELECT id FROM succeeded) AS ids
 UNION ALL
-SELECT id, state, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL, NULL
+SELECT id, state, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL, NULL, NULL
 FROM held
 UNION ALL
-SELECT id, NULL, kind, payload, attempt, max_attempts, timeout, priority, run_at, is_awaited, trace, NULL
+SELECT id, NULL, kind, payload, attempt, max_attempts, timeout, priority, run_at, is_awaited, trace, attempted_at, NULL
 FROM claimed
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL, NULL
+SELECT NULL, NULL, NULL, NULL, 0, 0, NULL, 0::smallint, NULL, false, NULL, NULL, NULL
 FROM limits
 WHERE applies

@@ -26,4 +26,5 @@ WHERE id IN (
     ORDER BY priority, run_at, id
     LIMIT $3
 )
-RETURNING id, kind, payload, attempt, max_attempts, timeout, priority, run_at, order_key IS NOT NULL AS is_awaited, trace
+RETURNING id, kind, payload, attempt, max_attempts, timeout, priority, run_at, order_key IS NOT NULL AS is_awaited, trace,
+    attempted_at

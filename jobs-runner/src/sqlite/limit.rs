@@ -102,7 +102,7 @@ pub(super) async fn claim(conn: &mut SqliteConnection, request: &ClaimRequest<'_
         SET state = 'running', attempt = attempt + 1, token = $2, worker = $3, attempted_at = $4
         WHERE id IN (SELECT value FROM json_each($1))
         RETURNING id, kind, payload, attempt, max_attempts, timeout, priority, run_at,
-            order_key IS NOT NULL OR limit_key IS NOT NULL OR $5 AS is_awaited, trace
+            order_key IS NOT NULL OR limit_key IS NOT NULL OR $5 AS is_awaited, trace, attempted_at
         "#,
     )
     .bind(json!(ids).to_string())

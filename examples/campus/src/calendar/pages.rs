@@ -352,6 +352,7 @@ async fn create<B: Backend>(
 async fn event<B: Backend>(State(site): State<Site<B>>, session: Session, Path(id): Path<String>) -> Result<Markup> {
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let event = calendar::read::<B>(&mut tx, &viewer, &id).await?;
+    crate::recommender::viewed(&site.app, &viewer.user, &stoa_search::Surface::EVENTS, &event.id);
     let readers = event.readers()?;
     let whose = readers.name::<B>(&mut tx).await?;
     let own = tx.rsvp(&event.id, &viewer.person.id).await?;

@@ -23,6 +23,7 @@ use crate::caller::Caller;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::readers::Readers;
+use crate::recommender::{self, Act};
 
 pub(crate) const ANSWERED: Action = Action::new("bits.calendar.v1.EventService/SetRsvp");
 
@@ -108,6 +109,9 @@ pub async fn answer<B: Backend>(app: &App<B>, caller: &Caller, id: &str, answer:
     let record =
         event.record(caller, ANSWERED)?.before(&Standing { rsvp: &before })?.after(&Standing { rsvp: &after })?;
     app.audit.record(&mut tx, &record).await?;
+    if answer == Answer::Going {
+        recommender::signal(app, &mut tx, &caller.user, &stoa_search::Surface::EVENTS, &id, Act::Rsvp).await?;
+    }
     app.commit(tx.into_inner()).await?;
     app.jobs.wake();
     Ok(after)

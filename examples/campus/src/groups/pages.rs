@@ -216,6 +216,7 @@ pub(super) async fn group<B: Backend>(
     let Query(position) = position?;
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let group = groups::find(&mut *tx, &id).await?;
+    recommender::viewed(&site.app, &viewer.user, &stoa_search::Surface::GROUPS, &group.id);
     let scope = group.scope()?;
     let own = site.app.membership.get(&mut tx, &viewer.user, &scope).await?;
     let count = site.app.membership.count(&mut tx, &scope, &Filter::default()).await?;

@@ -16,6 +16,7 @@ use crate::app::{App, Viewer};
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::notices::{self, Notice};
 use crate::retry::retried;
 
 pub(crate) const PROPOSED: Action = Action::new("bits.mentorship.v1.MatchService/Propose");
@@ -60,6 +61,8 @@ async fn attempt_to_propose<B: Backend>(
         return Err(Error::Conflict("you two have been matched here before".into()));
     }
     app.audit.record(&mut tx, &caller.record(PROPOSED, proposed.entity()?)?.after(&proposed)?).await?;
+    notices::tell(&mut *tx, other.as_str(), &proposed.notice("propose", "Somebody proposes a mentorship to you")?)
+        .await?;
     app.commit(tx).await?;
     Ok(proposed)
 }
@@ -110,6 +113,12 @@ async fn attempt_to_decide<B: Backend>(app: &App<B>, caller: &Caller, id: &str, 
     }
     let record = caller.record(decision.action(), after.entity()?)?.diff(&before, &after)?;
     app.audit.record(&mut tx, &record).await?;
+    let notice = after.notice(decision.as_str(), &format!("A mentorship of yours is {}", after.state))?;
+    for person in [&after.mentor_user_id, &after.mentee_user_id] {
+        if person != caller.user.as_str() {
+            notices::tell(&mut *tx, person, &notice).await?;
+        }
+    }
     app.commit(tx.into_inner()).await?;
     Ok(after)
 }
@@ -252,6 +261,17 @@ impl Match {
                 Err(Error::Conflict(format!("the match is {state}: there is nothing to {}", decision.as_str())))
             }
         }
+    }
+
+    /// What one of the two is told of it, as long as they take part.
+    pub(super) fn notice(&self, what: &str, title: &str) -> Result<Notice> {
+        Ok(Notice {
+            kind: format!("mentorship.{what}"),
+            entity: self.id.clone(),
+            title: title.into(),
+            url: format!("/matches/{}", self.id),
+            scope: programme_scope(&self.programme_id)?.to_string(),
+        })
     }
 
     pub(crate) fn entity(&self) -> Result<Entity> {

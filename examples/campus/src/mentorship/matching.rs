@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::notices;
 use crate::retry::retried;
 
 /// The queue of both kinds of jobs.
@@ -288,6 +289,9 @@ async fn make_matches<B: Backend>(app: &App<B>, run: &Run, facts: &Facts, pairs:
         }
         let proposed = Match::new(mentor, mentee, "matching", pair.score, Some(&run.id));
         if tx.insert_match(&proposed).await? {
+            let notice = proposed.notice("propose", "The matching has found somebody for you")?;
+            notices::tell(&mut *tx, &pair.mentor, &notice).await?;
+            notices::tell(&mut *tx, &pair.mentee, &notice).await?;
             records.push(Record::new(PROPOSED, &matching, proposed.entity()?).scope(run.entity()?).after(&proposed)?);
         } else {
             tx.free_place(&run.programme_id, &pair.mentee).await?;

@@ -212,6 +212,7 @@ async fn create<B: Backend>(
 async fn opening<B: Backend>(State(site): State<Site<B>>, session: Session, Path(id): Path<String>) -> Result<Markup> {
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let opening = openings::read(&mut *tx, &viewer, &id).await?;
+    crate::recommender::viewed(&site.app, &viewer.user, &stoa_search::Surface::JOBS, &opening.id);
     let group = group_of(&mut *tx, &opening).await?;
     let names = site.app.names(&mut tx, [opening.author_id.as_str()].into_iter()).await?;
     let closes = opening.author_id == viewer.person.id

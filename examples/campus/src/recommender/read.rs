@@ -11,9 +11,11 @@ use super::why::Why;
 use super::{as_user, candidates};
 use crate::app::{App, Viewer};
 use crate::backend::Backend;
+use crate::calendar::sql::CalendarSql as _;
 use crate::error::Result;
 use crate::groups::GroupKind;
 use crate::groups::sql::GroupSql as _;
+use crate::openings::sql::OpeningSql as _;
 
 /// So many candidates are looked at.
 const CANDIDATES: usize = 30;
@@ -113,6 +115,14 @@ async fn is_news<B: Backend>(
         let scope = group.scope()?;
         let own = app.membership.get(conn, &viewer.user, &scope).await?;
         return Ok(own.is_none_or(|own| !own.is_active() && own.state() != State::Banned));
+    }
+    if *place == Place::EVENTS {
+        let Some(event) = conn.event(id).await? else { return Ok(false) };
+        let has_answered = conn.rsvp(id, viewer.user.as_str()).await?.is_some();
+        return Ok(!has_answered && !event.is_over() && event.cancelled_at.is_none());
+    }
+    if *place == Place::JOBS {
+        return Ok(conn.opening(id).await?.is_none_or(|opening| opening.author_id != viewer.user.as_str()));
     }
     if *place == Place::FEED {
         return Ok(conn.post(id).await?.is_none_or(|post| post.author_id != viewer.user.as_str()));

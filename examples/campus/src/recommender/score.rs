@@ -70,7 +70,10 @@ pub(super) async fn candidates<B: Backend>(
     let mut all = Vec::new();
     for place in PLACES {
         let mut board = boards.remove(place.as_str()).unwrap_or_default();
-        board.retain(|id, _| !did.contains(&(place.as_str(), id.as_str())));
+        // A group or an event that was only looked at may still be joined; what was read is read.
+        if [Place::FEED, Place::JOBS].contains(&place) {
+            board.retain(|id, _| !did.contains(&(place.as_str(), id.as_str())));
+        }
         match &place {
             place if *place == Place::GROUPS => {
                 board.retain(|id, _| {

@@ -103,8 +103,11 @@ fn refusal(outcome: Result<Imported>) -> String {
 async fn follow(browser: &mut Browser, word: &str) -> String {
     let results = browser.get(&format!("/search?q={word}")).await.body;
     assert!(results.contains("1 found"), "{results}");
-    let href =
-        results.split(r#"<h3><a href=""#).nth(1).and_then(|rest| rest.split('"').next()).expect("a hit has a link");
+    let href = results
+        .split(r#"<h2 class="hit"><a href=""#)
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("a hit has a link");
     let href = href.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
     let target = Url::parse("http://localhost:8080/search").unwrap().join(&href).unwrap();
     assert_eq!(target.path(), "/documents", "{target}");

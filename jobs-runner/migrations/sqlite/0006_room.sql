@@ -1,0 +1,1 @@
+-- Nothing to change here, where a claim writes its row in place: keeps the numbers of both databases together. Safe beside any release.
