@@ -4,6 +4,7 @@ use stoa_capabilities::{self as capabilities, Facts, Matrix, Rule};
 use stoa_membership::{self as membership, Membership, Role, Scope, ScopeId, ScopeKind, ScopeType, UserId};
 
 use crate::error::{Error, Result};
+use crate::marketplace::PARTNER;
 
 /// The campus as a whole: whoever works for it is a member of this scope, with the role `staff`.
 pub const PLATFORM: ScopeType = ScopeType::from_static("platform");
@@ -122,8 +123,10 @@ pub(crate) fn platform_kind() -> membership::Result<ScopeKind> {
 /// The roles that mean something in a scope, the lowest first.
 fn roles(scope: &Scope) -> &'static [&'static str] {
     match scope.kind() {
-        kind if kind == &PLATFORM => &["staff"],
-        kind if kind == &membership::GROUP => &["member", "admin", "owner"],
+        kind if kind == &PLATFORM => &["staff", "manager", "hr", "payroll"],
+        kind if kind == &PARTNER => &["clerk", "agent"],
+        kind if kind == &membership::MENTORSHIP_PROGRAMME => &["mentee", "mentor"],
+        kind if kind == &membership::GROUP || kind == &membership::CHAPTER => &["member", "admin", "owner"],
         _ => &["member"],
     }
 }

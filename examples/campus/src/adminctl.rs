@@ -3,6 +3,7 @@
 mod audit;
 mod import;
 mod members;
+mod recommender;
 mod search;
 
 use std::fmt::Display;
@@ -52,6 +53,9 @@ enum Command {
     /// Says whether the audit log is what it was, and takes it away.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Works on what people are recommended.
+    #[command(subcommand)]
+    Recommender(recommender::Command),
     /// Loads a file with one JSON object `{"id", "title", "body"}` a line. Importing it again changes nothing.
     Import(import::Arguments),
 }
@@ -121,6 +125,7 @@ async fn run<B: Backend>(backend: B, arguments: Arguments) -> Result<ExitCode> {
         Command::Search(command) => search::run(&app, command, output).await?,
         Command::Members(command) => members::run(&app, command, output).await?,
         Command::Audit(command) => audit::run(&app, command, output).await?,
+        Command::Recommender(command) => recommender::run(&app, command, output).await?,
         Command::Import(arguments) => import::run(&app, arguments, output).await?,
     };
     Ok(outcome.into())

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde_json::json;
 use stoa_audit::{Action, Entity, EntityId, EntityType};
 use stoa_membership::{
-    self as membership, By, Change, Filter, GROUP, Grant, Import, Member, PageRequest, Reason, Role,
+    self as membership, By, CHAPTER, Change, Filter, GROUP, Grant, Import, Member, PageRequest, Reason, Role,
 };
 use stoa_membership::{Imported, Scope, State, UserId};
 
@@ -177,8 +177,11 @@ async fn try_change<B: Backend>(
 ) -> Result<Change> {
     let mut tx = app.begin().await?;
     tx.person(person.as_str()).await?.ok_or(Error::NotFound)?;
-    if scope.kind() == &GROUP {
-        tx.group(scope.id().as_str()).await?.ok_or(Error::NotFound)?;
+    if [GROUP, CHAPTER].contains(scope.kind()) {
+        tx.group(scope.id().as_str())
+            .await?
+            .filter(|group| group.kind.scope_type() == *scope.kind())
+            .ok_or(Error::NotFound)?;
     }
     let by = by()?;
     let change = match what {

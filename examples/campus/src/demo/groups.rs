@@ -1,9 +1,12 @@
 //! The groups of a generated campus, and who is in which.
 
-use super::people::Somebody;
+use super::people::{Somebody, slug};
 use super::places::CITIES;
 use super::rng::Rng;
 use super::topics::{BY_HAND, CHAPTER, TOPICS, Topic};
+use stoa_membership::Scope;
+
+use crate::error::Result;
 use crate::groups::{Group, GroupKind};
 
 /// Which groups there are: a chapter a city, a group a topic, and then groups of one topic in one city.
@@ -49,19 +52,30 @@ impl Groups {
                 ),
             ),
             (None, city) => {
-                let city = city.unwrap_or("the world");
+                let city = city.unwrap_or_default();
                 let description = format!(
                     "Alumni in and around {city}: dinners, newcomers, and a talk when somebody passes through."
                 );
                 (format!("chapter-{}", slug(city)), format!("{city} Chapter"), description)
             }
         };
-        Some(Group { id, kind: GroupKind::Interest, name, description, place: String::new() })
+        let kind = self.kind(number);
+        Some(Group { id, kind, name, description, place: city.unwrap_or_default().to_owned() })
     }
 
     /// The id of the group with that number.
     pub(super) fn id(&self, number: usize) -> String {
         self.group(number).map_or_else(|| TOPICS[number].id.to_owned(), |group| group.id)
+    }
+
+    /// The kind of the group with that number.
+    pub(super) fn kind(&self, number: usize) -> GroupKind {
+        if self.about(number).0.is_some() { GroupKind::Interest } else { GroupKind::Chapter }
+    }
+
+    /// The scope of the group with that number.
+    pub(super) fn scope(&self, number: usize) -> Result<Scope> {
+        self.kind(number).scope(&self.id(number))
     }
 
     /// What the group with that number talks of.
@@ -103,8 +117,4 @@ impl Groups {
         groups.dedup();
         groups
     }
-}
-
-fn slug(city: &str) -> String {
-    super::people::slug(city)
 }

@@ -11,20 +11,19 @@ use chrono::{NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 use stoa_audit::Record;
 use stoa_membership::{By, Grant, Import, ImportRow, Role, Scope, UserId};
-use stoa_search::{Document, Surface, Tag};
 
 use super::groups::Groups;
 use super::people::{Somebody, somebody};
 use super::rng::Rng;
 use super::topics::BY_HAND;
 use super::words;
-use crate::app::{App, EVERYONE};
+use crate::app::App;
 use crate::backend::Backend;
 use crate::bulk::{Bulk, BulkSql as _};
 use crate::caller::Caller;
+use crate::directory::profile::Profile;
 use crate::error::{Error, Result};
-use crate::groups::GroupKind;
-use crate::groups::posts::{self, Post};
+use crate::groups::posts::{self, Post, PostRow};
 use crate::sql::MetaSql as _;
 
 /// The fact about a database that says how far its demo has come.
@@ -306,7 +305,7 @@ impl<B: Backend> Loading<'_, B> {
             let Some(group) = groups.group(number) else { continue };
             let owner = Caller::new(UserId::new(plan.somebody(self.owners[number][0]).id)?);
             documents.push(group.document()?);
-            records.push(owner.record(crate::groups::CREATED, group.entity()?)?);
+            records.push(owner.record(crate::groups::CREATED, group.entity()?)?.after(&group)?);
             rows.push(group);
         }
         GROUPS.write(tx, &rows).await?;
@@ -329,7 +328,7 @@ impl<B: Backend> Loading<'_, B> {
             joined.sort_unstable();
             joined.dedup();
             for group in joined {
-                let scope = Scope::group(groups.id(group))?;
+                let scope = groups.scope(group)?;
                 let place = self.owners[group].iter().position(|&one| one == number);
                 memberships.push(match (place, standing(plan, number, group)) {
                     (Some(0), _) => ImportRow::active(user.clone(), scope, Grant::new(owner.clone())),
@@ -339,14 +338,9 @@ impl<B: Backend> Loading<'_, B> {
                     (None, Standing::Banned) => ImportRow::banned(user.clone(), scope, member.clone()),
                 });
             }
-            let headline = somebody.headline();
-            documents.push(
-                Document::new(Surface::DIRECTORY, somebody.id.as_str().try_into()?)
-                    .title(&somebody.name)
-                    .body(&headline)
-                    .audience([Tag::try_from(EVERYONE)?]),
-            );
-            rows.push(PersonRow { id: somebody.id, name: somebody.name, headline });
+            let profile = somebody.profile();
+            documents.push(profile.document()?);
+            rows.push(PersonRow { city_key: profile.city_key(), profile });
         }
         PEOPLE.write(tx, &rows).await?;
         let by = By::user(&UserId::new("demo")?);
@@ -364,9 +358,9 @@ impl<B: Backend> Loading<'_, B> {
             let author = Caller::new(UserId::new(&*post.author_id)?);
             documents.push(post.document()?);
             records.push(author.record(posts::CREATED, post.entity()?)?.after(&post)?);
-            rows.push(post.row());
+            rows.push(post);
         }
-        POSTS.write(tx, &rows).await?;
+        POSTS.write(tx, &rows.iter().map(PostRow::from).collect::<Vec<_>>()).await?;
         self.app.search.upsert_many(tx, &documents).await?;
         self.record(tx, &records).await
     }
@@ -421,7 +415,7 @@ fn post(plan: &Plan, groups: &Groups, owners: &[Vec<u64>], number: u64) -> Post 
     Post {
         id: uuid::Builder::from_unix_timestamp_millis(millis, &rng.bytes()).into_uuid().to_string(),
         group_id: groups.id(group),
-        group_kind: GroupKind::Interest,
+        group_kind: groups.kind(group),
         author_id: author.id,
         title,
         body,
@@ -432,30 +426,37 @@ fn post(plan: &Plan, groups: &Groups, owners: &[Vec<u64>], number: u64) -> Post 
 
 #[derive(Serialize)]
 struct PersonRow {
-    id: String,
-    name: String,
-    headline: String,
+    #[serde(flatten)]
+    profile: Profile,
+    city_key: String,
 }
 
 const GROUPS: Bulk = Bulk {
     postgres: r#"
-        INSERT INTO campus_group (id, name, description)
-        SELECT id, name, description FROM json_to_recordset($1::json) AS row (id text, name text, description text)
+        INSERT INTO campus_group (id, kind, name, description, place)
+        SELECT id, kind, name, description, place
+        FROM json_to_recordset($1::json) AS row (id text, kind text, name text, description text, place text)
     "#,
     sqlite: r#"
-        INSERT INTO campus_group (id, name, description)
-        SELECT value ->> 'id', value ->> 'name', value ->> 'description' FROM json_each($1)
+        INSERT INTO campus_group (id, kind, name, description, place)
+        SELECT value ->> 'id', value ->> 'kind', value ->> 'name', value ->> 'description', value ->> 'place'
+        FROM json_each($1)
     "#,
 };
 
 const PEOPLE: Bulk = Bulk {
     postgres: r#"
-        INSERT INTO campus_person (id, name, headline)
-        SELECT id, name, headline FROM json_to_recordset($1::json) AS row (id text, name text, headline text)
+        INSERT INTO campus_person (id, name, headline, city, city_key, employer, batch_year, email)
+        SELECT id, name, headline, city, city_key, employer, batch_year, email
+        FROM json_to_recordset($1::json) AS row (
+            id text, name text, headline text, city text, city_key text, employer text, batch_year bigint, email text
+        )
     "#,
     sqlite: r#"
-        INSERT INTO campus_person (id, name, headline)
-        SELECT value ->> 'id', value ->> 'name', value ->> 'headline' FROM json_each($1)
+        INSERT INTO campus_person (id, name, headline, city, city_key, employer, batch_year, email)
+        SELECT value ->> 'id', value ->> 'name', value ->> 'headline', value ->> 'city', value ->> 'city_key',
+            value ->> 'employer', value ->> 'batch_year', value ->> 'email'
+        FROM json_each($1)
     "#,
 };
 

@@ -2,6 +2,7 @@
 
 use super::places::CITIES;
 use super::rng::Rng;
+use crate::directory::profile::{Profile, Visibility};
 
 /// Given and family names that occur together.
 struct Names {
@@ -196,6 +197,29 @@ pub(super) fn somebody(seed: u64, number: u64, cities: usize) -> Somebody {
 }
 
 impl Somebody {
+    /// Everything about them. They show what most people do.
+    pub(super) fn profile(self) -> Profile {
+        let headline = self.headline();
+        let email = format!("{}@alumni.example", self.id);
+        Profile {
+            id: self.id,
+            name: self.name,
+            headline,
+            city: CITIES[self.city].to_owned(),
+            employer: self.employer.to_owned(),
+            batch_year: i64::try_from(self.batch).ok(),
+            bio: String::new(),
+            email,
+            phone: String::new(),
+            city_audience: Visibility::Everyone,
+            employer_audience: Visibility::Everyone,
+            batch_audience: Visibility::Everyone,
+            bio_audience: Visibility::Everyone,
+            email_audience: Visibility::Connections,
+            phone_audience: Visibility::Nobody,
+        }
+    }
+
     pub(super) fn headline(&self) -> String {
         format!("Class of {}, {} at {} in {}", self.batch, self.work, self.employer, CITIES[self.city])
     }

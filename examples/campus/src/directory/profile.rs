@@ -180,7 +180,7 @@ impl Profile {
     }
 
     /// The person as everybody finds them: by what everybody may see. What is for fewer is not in the index at all.
-    pub(super) fn document(&self) -> Result<Document> {
+    pub(crate) fn document(&self) -> Result<Document> {
         let shown = self.shown(|visibility| visibility == Visibility::Everyone);
         let batch = shown.batch.map(|year| format!("Class of {year}"));
         let lines = [Some(shown.headline), batch, shown.city, shown.employer, shown.bio, shown.email, shown.phone];
@@ -194,7 +194,7 @@ impl Profile {
     }
 
     /// The city as it is filtered by: by everybody, or by the batch; of others there is no such thing.
-    pub(super) fn city_key(&self) -> String {
+    pub(crate) fn city_key(&self) -> String {
         match self.city_audience {
             Visibility::Everyone | Visibility::Batch => city_key(&self.city),
             Visibility::Connections | Visibility::Nobody => String::new(),

@@ -195,18 +195,6 @@ pub struct Post {
 }
 
 impl Post {
-    /// The columns that a bulk statement takes.
-    pub(crate) fn row(&self) -> serde_json::Value {
-        serde_json::json!({
-            "id": self.id,
-            "group_id": self.group_id,
-            "author_id": self.author_id,
-            "title": self.title,
-            "body": self.body,
-            "created_at": self.created_at,
-        })
-    }
-
     /// Whose members read it.
     ///
     /// # Errors
@@ -234,6 +222,24 @@ impl Post {
     /// As [`document`](Self::document).
     pub fn entity(&self) -> Result<Entity> {
         Ok(Entity::new(EntityType::from_static("post"), EntityId::new(&*self.id)?))
+    }
+}
+
+/// A post as a statement for many takes it.
+#[derive(Serialize)]
+pub(crate) struct PostRow<'a> {
+    id: &'a str,
+    group_id: &'a str,
+    author_id: &'a str,
+    title: &'a str,
+    body: &'a str,
+    created_at: i64,
+}
+
+impl<'a> From<&'a Post> for PostRow<'a> {
+    fn from(post: &'a Post) -> Self {
+        let Post { id, group_id, author_id, title, body, created_at, .. } = post;
+        Self { id, group_id, author_id, title, body, created_at: *created_at }
     }
 }
 

@@ -10,14 +10,14 @@ use stoa_membership::{Scope, UserId};
 use stoa_search::Surface;
 
 use super::{Document, Line, Lines, checked, invalid, parse, record, write_documents};
-use crate::app::{App, EVERYONE};
+use crate::app::App;
 use crate::backend::Backend;
 use crate::bulk::Bulk;
 use crate::caller::Caller;
-use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
+use crate::directory::{self, Person};
 use crate::error::Result;
-use crate::groups::posts::Post;
+use crate::groups::posts::{Post, PostRow};
 use crate::groups::sql::GroupSql as _;
 use crate::groups::{self, Group, GroupKind};
 
@@ -151,7 +151,7 @@ impl Batch {
         let mut tx = app.begin().await?;
         imported.groups += self.make_groups(app, &mut tx).await?;
         let posts: Vec<&Post> = self.posts.values().collect();
-        let rows: Vec<_> = posts.iter().map(|post| post.row()).collect();
+        let rows: Vec<PostRow<'_>> = self.posts.values().map(PostRow::from).collect();
         let changed: HashSet<String> = POSTS.read(&mut *tx, &rows).await?.into_iter().collect();
         let documents = posts
             .iter()
@@ -179,13 +179,8 @@ impl Batch {
             }
             let importer = importer(app, tx).await?;
             let description = format!("What was imported under {name}.");
-            let group = Group {
-                id: id.clone(),
-                kind: GroupKind::Interest,
-                name: name.clone(),
-                description,
-                place: String::new(),
-            };
+            let kind = GroupKind::Interest;
+            let group = Group { id: id.clone(), kind, name: name.clone(), description, place: String::new() };
             groups::create(app, tx, &group, &importer).await?;
             made += 1;
         }
@@ -200,11 +195,7 @@ async fn importer<B: Backend>(app: &App<B>, tx: &mut B::Connection) -> Result<Ca
         let headline = "Brings in what was written elsewhere".to_owned();
         let person = Person { id: IMPORTER.to_owned(), name: "Importer".to_owned(), headline };
         tx.insert_person(&person).await?;
-        let document = stoa_search::Document::new(Surface::DIRECTORY, IMPORTER.try_into()?)
-            .title(&person.name)
-            .body(&person.headline)
-            .audience([EVERYONE.try_into()?]);
-        app.search.upsert(tx, &document).await?;
+        directory::index(app, tx, IMPORTER).await?;
     }
     Ok(Caller::new(user))
 }

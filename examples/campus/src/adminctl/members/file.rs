@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use stoa_membership::{GROUP, Grant, ImportRow, Role, Scope, UserId};
+use stoa_membership::{CHAPTER, GROUP, Grant, ImportRow, Role, Scope, UserId};
 
 use crate::access;
 use crate::app::App;
@@ -75,7 +75,9 @@ pub(super) async fn read<B: Backend>(app: &App<B>, path: &Path) -> Result<Vec<Im
         (
             "group",
             &GROUPS,
-            rows.iter().map(|row| Some(row.scope().id().as_str()).filter(|_| row.scope().kind() == &GROUP)).collect(),
+            rows.iter()
+                .map(|row| Some(row.scope().id().as_str()).filter(|_| [GROUP, CHAPTER].contains(row.scope().kind())))
+                .collect(),
         ),
     ] {
         let found = existing(app, statement, ids.iter().copied().flatten()).await?;
