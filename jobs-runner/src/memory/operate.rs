@@ -14,6 +14,8 @@ use crate::{
 pub(super) async fn discard(conn: &mut Connection, id: JobId, why: &str) -> Result<bool> {
     conn.write(|rows, now| {
         let Some(row) = rows.jobs.get_mut(&id).filter(|row| row.waits()) else { return Ok(false) };
+        // Whoever cancelled it while it ran, before its claim was given up, wished for less.
+        row.is_cancelled = false;
         row.end(&Outcome::Failed { error: why.to_owned(), retry: None, reason: DeadReason::Fatal }, now);
         rows.leave(id);
         Ok(true)
