@@ -1,4 +1,4 @@
-//! What every surface brings. The tests hold each entry against the routes, the worker, the demo and the audit log.
+//! What every surface brings.
 
 use stoa_audit::Action;
 
