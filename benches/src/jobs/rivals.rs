@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 /// What awa is given at most, and for how long.
 const AWA_JOBS: usize = 50_000;
-const AWA_TIME: Duration = Duration::from_secs(60);
+const AWA_TIME: Duration = Duration::from_mins(1);
 
 /// Those that were built.
 pub(super) struct Rivals {
