@@ -13,6 +13,8 @@ use crate::backend::Backend;
 use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
+use crate::flags::Flags;
+use crate::notifications::mail::Mailer;
 use crate::sql::MetaSql as _;
 use crate::staff::access::{self as staff_access, StaffCapability};
 use crate::{marketplace, mentorship, trace};
@@ -43,6 +45,10 @@ pub struct App<B: Backend> {
     pub search: Search<B::Search>,
     /// Whose signature the sealed audit log has to bear; none where it is not sealed.
     pub verifier: Option<Verifier>,
+    /// What new work is on for whom.
+    pub flags: Flags,
+    /// Sends e-mail; none where that is not set up.
+    pub mailer: Option<Mailer>,
 }
 
 /// Whoever is looking at a page.
@@ -81,6 +87,8 @@ impl<B: Backend> App<B> {
             jobs: Jobs::new(jobs).trace(trace::current),
             search: Search::new(search).with_cache(crate::search::CACHE).with_cursor_key(cursor_key),
             verifier: None,
+            flags: Flags::default(),
+            mailer: None,
         })
     }
 
@@ -88,6 +96,18 @@ impl<B: Backend> App<B> {
     #[must_use]
     pub fn with_verifier(self, verifier: Verifier) -> Self {
         Self { verifier: Some(verifier), ..self }
+    }
+
+    /// Turns new work on and off as these say.
+    #[must_use]
+    pub fn with_flags(self, flags: Flags) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// Sends e-mail with this.
+    #[must_use]
+    pub fn with_mailer(self, mailer: Mailer) -> Self {
+        Self { mailer: Some(mailer), ..self }
     }
 
     /// Begins a transaction that may write.

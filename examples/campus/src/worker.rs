@@ -12,6 +12,8 @@ use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
 use crate::marketplace::expiry::ExpireDeals;
 use crate::mentorship::matching::{AssignMatches, ScoreMentees};
+use crate::notifications::delivery::Deliver;
+use crate::notifications::digest::{self, SendDigests};
 use crate::openings::expire::{self, CloseExpired};
 use crate::recommender;
 use crate::staff::accrual::{self, AccrueLeave};
@@ -24,13 +26,14 @@ const COMPACTION: Duration = Duration::from_secs(20);
 const RECOMMENDING: Duration = Duration::from_mins(8);
 
 /// Every queue, and how many of its jobs run at once.
-const QUEUES: [(&str, u32); 6] = [
+const QUEUES: [(&str, u32); 7] = [
     (NotifyGroup::QUEUE, 4),
     (CloseExpired::QUEUE, 1),
     (ScoreMentees::QUEUE, 4),
     (ExpireDeals::QUEUE, 1),
     (AccrueLeave::QUEUE, 1),
     (ComputeRun::QUEUE, 1),
+    (Deliver::QUEUE, 4),
 ];
 
 /// Runs jobs, and what is done by the clock, until `stop` is ready, then lets the running ones finish.
@@ -43,6 +46,7 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
         .cron(expire::timetable()?)
         .cron(ExpireDeals::schedule()?)
         .cron(accrual::monthly()?)
+        .cron(digest::schedule()?)
         .every("search.compact", Duration::from_mins(1), |batch| async move {
             let app: &App<B> = batch.state();
             app.search.compact(app.backend.pool(), COMPACTION).await?;
@@ -71,4 +75,6 @@ pub fn runner<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
         .handle::<ExpireDeals>()
         .handle::<AccrueLeave>()
         .handle::<ComputeRun>()
+        .handle::<Deliver>()
+        .handle::<SendDigests>()
 }

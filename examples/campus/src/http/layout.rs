@@ -42,7 +42,7 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                             form.find action="/search" role="search" {
                                 input type="search" name="q" value=(query) maxlength="400" placeholder="Search everything" aria-label="Search everything";
                             }
-                            span.who { a href="/me" { (viewer.person.name) } " · " a href="/people" { "switch" } }
+                            span.who { a href="/notifications" { "Notifications" } " · " a href="/me" { (viewer.person.name) } " · " a href="/people" { "switch" } }
                         }
                     }
                 }
