@@ -9,6 +9,7 @@ use stoa_membership::{Membership, MembershipSet, Source as _, UserId};
 use stoa_search::{Audience, Search, Tag};
 
 use crate::access::{self, GroupCapability, MemberFacts, PartnerCapability, PlatformCapability};
+use crate::assistant::model::Model;
 use crate::backend::Backend;
 use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
@@ -17,6 +18,7 @@ use crate::flags::Flags;
 use crate::notifications::mail::Mailer;
 use crate::sql::MetaSql as _;
 use crate::staff::access::{self as staff_access, StaffCapability};
+use crate::whatsapp::Sender;
 use crate::{marketplace, mentorship, trace};
 
 /// Everybody on campus sees what carries this audience tag.
@@ -49,6 +51,10 @@ pub struct App<B: Backend> {
     pub flags: Flags,
     /// Sends e-mail; none where that is not set up.
     pub mailer: Option<Mailer>,
+    /// The language model that the assistant asks; none if it answers by itself.
+    pub model: Option<Model>,
+    /// The connection with WhatsApp, if there is one.
+    pub whatsapp: Option<Sender>,
 }
 
 /// Whoever is looking at a page.
@@ -89,6 +95,8 @@ impl<B: Backend> App<B> {
             verifier: None,
             flags: Flags::default(),
             mailer: None,
+            model: None,
+            whatsapp: None,
         })
     }
 
@@ -108,6 +116,18 @@ impl<B: Backend> App<B> {
     #[must_use]
     pub fn with_mailer(self, mailer: Mailer) -> Self {
         Self { mailer: Some(mailer), ..self }
+    }
+
+    /// Lets the assistant ask this model.
+    #[must_use]
+    pub fn with_model(self, model: Model) -> Self {
+        Self { model: Some(model), ..self }
+    }
+
+    /// Talks to people by WhatsApp as well.
+    #[must_use]
+    pub fn with_whatsapp(self, sender: Sender) -> Self {
+        Self { whatsapp: Some(sender), ..self }
     }
 
     /// Begins a transaction that may write.

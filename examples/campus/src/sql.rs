@@ -63,6 +63,8 @@ bundle! {
     crate::staff::sql::LeaveSql,
     crate::staff::sql::PayrollSql,
     crate::staff::sql::StaffSql,
+    crate::whatsapp::sql::OptInSql,
+    crate::whatsapp::sql::WhatsAppSql,
 }
 
 portable! {

@@ -18,6 +18,8 @@ use crate::openings::expire::{self, CloseExpired};
 use crate::recommender;
 use crate::staff::accrual::{self, AccrueLeave};
 use crate::staff::payroll::ComputeRun;
+use crate::whatsapp::inbound::{self, AnswerMessage};
+use crate::whatsapp::outbound::{self, SendMessage};
 
 /// How long one compaction may take: the next one goes on.
 const COMPACTION: Duration = Duration::from_secs(20);
@@ -26,7 +28,7 @@ const COMPACTION: Duration = Duration::from_secs(20);
 const RECOMMENDING: Duration = Duration::from_mins(8);
 
 /// Every queue, and how many of its jobs run at once.
-const QUEUES: [(&str, u32); 7] = [
+const QUEUES: [(&str, u32); 9] = [
     (NotifyGroup::QUEUE, 4),
     (CloseExpired::QUEUE, 1),
     (ScoreMentees::QUEUE, 4),
@@ -34,6 +36,8 @@ const QUEUES: [(&str, u32); 7] = [
     (AccrueLeave::QUEUE, 1),
     (ComputeRun::QUEUE, 1),
     (Deliver::QUEUE, 4),
+    (AnswerMessage::QUEUE, 4),
+    (SendMessage::QUEUE, 4),
 ];
 
 /// Runs jobs, and what is done by the clock, until `stop` is ready, then lets the running ones finish.
@@ -41,6 +45,9 @@ const QUEUES: [(&str, u32); 7] = [
 /// # Errors
 /// If the database stays away.
 pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send) -> Result<()> {
+    if app.whatsapp.is_some() {
+        outbound::limit(&app).await?;
+    }
     let runner = QUEUES.into_iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, slots));
     runner
         .cron(expire::timetable()?)
@@ -54,6 +61,11 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
         })
         .every("recommender", Duration::from_mins(10), |batch| async move {
             recommender::run(batch.state(), Some(&batch), Some(RECOMMENDING), |_| {}).await?;
+            Ok(())
+        })
+        .every("whatsapp.forget", Duration::from_hours(1), |batch| async move {
+            let app: &App<B> = batch.state();
+            inbound::forget(app).await?;
             Ok(())
         })
         .run_until(stop)
@@ -77,4 +89,6 @@ pub fn runner<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
         .handle::<ComputeRun>()
         .handle::<Deliver>()
         .handle::<SendDigests>()
+        .handle::<AnswerMessage>()
+        .handle::<SendMessage>()
 }

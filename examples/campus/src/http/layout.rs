@@ -34,6 +34,7 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                                 a href="/openings" { "Jobs board" }
                                 a href="/mentorship" { "Mentorship" }
                                 a href="/deals" { "Deals" }
+                                a href="/assistant" { "Assistant" }
                                 @if is_staff(viewer) {
                                     a href="/staff" { "Staff" }
                                     a href="/admin" { "Admin" }
