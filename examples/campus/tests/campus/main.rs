@@ -23,5 +23,8 @@ mod openings;
 mod pages;
 mod readme;
 mod recommender;
+mod restart;
+mod routes;
 mod search;
 mod staff;
+mod surfaces;
