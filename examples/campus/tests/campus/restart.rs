@@ -125,7 +125,8 @@ async fn on_sqlite_a_fan_out_goes_on_where_the_server_died() {
             WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT 1 FROM number)
             SELECT n FROM number;
             CREATE TRIGGER death AFTER INSERT ON campus_notification
-            WHEN (SELECT count(*) FROM campus_notification WHERE post_id = new.post_id) > 700
+            WHEN new.post_id = (SELECT id FROM campus_post WHERE title = 'A narwhal in the fountain')
+                AND (SELECT count(*) FROM campus_notification WHERE post_id = new.post_id) > 700
             BEGIN SELECT count(*) FROM forever; END
             ",
         )
@@ -146,7 +147,9 @@ async fn on_postgres_a_fan_out_goes_on_where_the_server_died() {
             r"
             CREATE FUNCTION death() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN
-                IF (SELECT count(*) FROM campus_notification WHERE post_id = new.post_id) > 700 THEN
+                IF new.post_id = (SELECT id FROM campus_post WHERE title = 'A narwhal in the fountain')
+                    AND (SELECT count(*) FROM campus_notification WHERE post_id = new.post_id) > 700
+                THEN
                     PERFORM pg_advisory_xact_lock(4711);
                 END IF;
                 RETURN NEW;

@@ -98,8 +98,17 @@ impl<F: Fixture> Walk<F> {
         recommender::run(&app, None, None, |_| {}).await.unwrap();
         let router = router(app.clone(), Options::demo_with(KEY).rates(None));
         let contents = fixture.contents().await;
-        let mut walk =
-            Self { fixture, app, router, world, contents, tables: Vec::new(), records: 0, shown: BTreeMap::new() };
+        let mut walk = Self {
+            fixture,
+            app,
+            router,
+            world,
+            contents,
+            tables: Vec::new(),
+            records: 0,
+            shown: BTreeMap::new(),
+            complaints: RefCell::default(),
+        };
         walk.look().await;
         walk
     }

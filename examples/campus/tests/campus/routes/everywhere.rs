@@ -44,10 +44,10 @@ pub(super) const GATHERED: &[Case] = &[
     mixed("mira", "/"),
     mixed("mira", "/feed"),
     mixed("mira", "/api/v1/feed"),
-    mixed("mira", "/search?q=quetzalcoatlis"),
+    mixed("mira", "/search?q=quetzlacoatlus"),
     mixed("mira", "/search?q=pantry"),
     mixed("mira", "/search?q=the+club"),
-    mixed("mira", "/api/v1/search?q=quetzalcoatlis"),
+    mixed("mira", "/api/v1/search?q=quetzlacoatlus"),
     mixed("mira", "/api/v1/search?q=pantry"),
     mixed("mira", "/api/v1/search/suggest?q=quetz"),
 ];
