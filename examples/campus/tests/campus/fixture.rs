@@ -186,8 +186,9 @@ impl Fixture for OnPostgres {
 
     async fn contents(&self) -> &'static str {
         let tables = self.tables().await;
+        // The transaction that wrote a row is another one after every change of it.
         let reads = tables.iter().filter(|table| is_read(table)).map(|table| {
-            format!("SELECT '{table} ' || count(*) || ' ' || coalesce(sum(hashtextextended(row::text, 0)), 0) FROM {table} AS row")
+            format!("SELECT '{table} ' || count(*) || ' ' || coalesce(sum(xmin::text::bigint), 0) FROM {table}")
         });
         reads.collect::<Vec<_>>().join(" UNION ALL ").leak()
     }

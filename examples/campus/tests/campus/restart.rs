@@ -2,12 +2,12 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use campus::groups::posts::{self, Draft};
 use sqlx::{Connection as _, PgConnection};
 use stoa_membership::{By, Grant, Import, ImportRow, Role, UserId};
 
+use crate::atomicity::until;
 use crate::fixture::{Fixture, OnPostgres, OnSqlite, a_member};
 
 /// So many are told of one post: several transactions of the job.
@@ -62,18 +62,6 @@ impl Drop for Server {
     }
 }
 
-/// Waits, for at most a minute, until a number is what it has to be.
-async fn until<F: Fixture>(fixture: &F, sql: &'static str, is_it: impl Fn(i64) -> bool) {
-    let waiting = async {
-        while !is_it(fixture.count(sql).await) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("it never came to be: {sql}"));
-}
-
 /// A large chess club with a post that nobody has been told of yet.
 async fn a_post_for_many<F: Fixture>() -> F {
     let (fixture, app) = F::demo().await;
@@ -103,8 +91,8 @@ async fn all_are_told<F: Fixture>(fixture: F) {
         })
         .await;
     let server = Server::start(fixture.url());
-    until(&fixture, FORGOTTEN, |forgotten| forgotten == 0).await;
-    until(&fixture, "SELECT count(*) FROM jobs_queue_job WHERE kind = 'groups.notify'", |left| left == 0).await;
+    until(async || fixture.count(FORGOTTEN).await == 0).await;
+    until(async || fixture.count("SELECT count(*) FROM jobs_queue_job WHERE kind = 'groups.notify'").await == 0).await;
     server.kill();
     let expected = "
         SELECT count(*) - 1
@@ -132,7 +120,7 @@ async fn on_sqlite_a_fan_out_goes_on_where_the_server_died() {
         )
         .await;
     let server = Server::start(fixture.url());
-    until(&fixture, TOLD, |told| told > 0).await;
+    until(async || fixture.count(TOLD).await > 0).await;
     server.kill();
     fixture.execute("DROP TRIGGER death; DROP VIEW forever").await;
     all_are_told(fixture).await;
@@ -163,7 +151,7 @@ async fn on_postgres_a_fan_out_goes_on_where_the_server_died() {
     let server = Server::start(fixture.url());
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    until(&fixture, waiting, |waiting| waiting == 1).await;
+    until(async || fixture.count(waiting).await == 1).await;
     server.kill();
     drop(holder);
     // Waits until the dead server's transaction is rolled back.
