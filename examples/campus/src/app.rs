@@ -18,6 +18,7 @@ use crate::flags::Flags;
 use crate::notifications::mail::Mailer;
 use crate::sql::MetaSql as _;
 use crate::staff::access::{self as staff_access, StaffCapability};
+use crate::staff::sql::StaffSql as _;
 use crate::whatsapp::Sender;
 use crate::{marketplace, mentorship, trace};
 
@@ -66,6 +67,8 @@ pub struct Viewer {
     pub user: UserId,
     /// Every scope they are an active member of.
     pub memberships: MembershipSet,
+    /// Whether they are entered as an employee.
+    pub is_employee: bool,
 }
 
 impl<B: Backend> App<B> {
@@ -160,9 +163,9 @@ impl<B: Backend> App<B> {
     /// [`Error::NotSignedIn`] if there is no such person; [`Error::Internal`].
     pub async fn read_as(&self, user: &UserId) -> Result<(B::Transaction, Viewer)> {
         let mut tx = self.read().await?;
-        let person = tx.person(user.as_str()).await?.ok_or(Error::NotSignedIn)?;
+        let (person, is_employee) = tx.person_and_employee(user.as_str()).await?.ok_or(Error::NotSignedIn)?;
         let memberships = self.membership.of(&mut tx, user).await?;
-        Ok((tx, Viewer { person, user: user.clone(), memberships }))
+        Ok((tx, Viewer { person, user: user.clone(), memberships, is_employee }))
     }
 
     /// Says whether the demo made this database.

@@ -13,6 +13,7 @@ mod limit;
 mod picker;
 mod request;
 mod routes;
+mod sign_out;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,6 +160,7 @@ pub fn routes<B: Backend>() -> Vec<(Method, &'static str)> {
 fn all<B: Backend>() -> Routes<B> {
     let surfaces = [
         picker::routes,
+        sign_out::routes,
         crate::home::routes,
         crate::groups::pages::routes,
         crate::groups::api::routes,

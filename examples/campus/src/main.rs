@@ -140,7 +140,7 @@ impl Letters {
         };
         let mailer = match (&self.smtp_url, &self.mail_dir) {
             (Some(server), _) => {
-                let password = self.smtp_password_file.as_ref().map(read).transpose()?;
+                let password = self.smtp_password_file.as_deref().map(read).transpose()?;
                 Mailer::server(from, &site, server, password.as_deref().map(str::trim_end))?
             }
             (None, Some(folder)) => {

@@ -1,4 +1,4 @@
-//! What every surface brings.
+//! What every surface brings. `tests/campus/surfaces.rs` holds it against what there is: nothing belongs to no surface, or to two.
 
 use stoa_audit::Action;
 

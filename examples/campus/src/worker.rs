@@ -28,7 +28,7 @@ const COMPACTION: Duration = Duration::from_secs(20);
 const RECOMMENDING: Duration = Duration::from_mins(8);
 
 /// Every queue, and how many of its jobs run at once.
-const QUEUES: [(&str, u32); 9] = [
+pub const QUEUES: [(&str, u32); 9] = [
     (NotifyGroup::QUEUE, 4),
     (CloseExpired::QUEUE, 1),
     (ScoreMentees::QUEUE, 4),
@@ -48,8 +48,7 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
     if app.whatsapp.is_some() {
         outbound::limit(&app).await?;
     }
-    let runner = QUEUES.into_iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, slots));
-    runner
+    serving(app)
         .cron(expire::timetable()?)
         .cron(ExpireDeals::schedule()?)
         .cron(accrual::monthly()?)
@@ -73,22 +72,37 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
     Ok(())
 }
 
-/// Knows every job of campus, and serves no queue yet.
-pub fn runner<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
-    Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
-        .handle::<NotifyGroup>()
-        .handle::<TellMovedUp>()
-        .handle::<TellCancelled>()
-        .handle::<PublishAnnouncement>()
-        .handle::<TellReaders>()
-        .handle::<CloseExpired>()
-        .handle::<ScoreMentees>()
-        .handle::<AssignMatches>()
-        .handle::<ExpireDeals>()
-        .handle::<AccrueLeave>()
-        .handle::<ComputeRun>()
-        .handle::<Deliver>()
-        .handle::<SendDigests>()
-        .handle::<AnswerMessage>()
-        .handle::<SendMessage>()
+/// Serves every queue, and nothing by the clock.
+pub fn serving<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
+    QUEUES.into_iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, slots))
+}
+
+macro_rules! handle {
+    ($($job:ty,)*) => {
+        /// The kind of every job, and its queue.
+        pub const JOBS: &[(&str, &str)] = &[$((<$job>::KIND, <$job>::QUEUE),)*];
+
+        /// Knows every job of campus, and serves no queue yet.
+        pub fn runner<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
+            Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)$(.handle::<$job>())*
+        }
+    };
+}
+
+handle! {
+    NotifyGroup,
+    TellMovedUp,
+    TellCancelled,
+    PublishAnnouncement,
+    TellReaders,
+    CloseExpired,
+    ScoreMentees,
+    AssignMatches,
+    ExpireDeals,
+    AccrueLeave,
+    ComputeRun,
+    Deliver,
+    SendDigests,
+    AnswerMessage,
+    SendMessage,
 }
