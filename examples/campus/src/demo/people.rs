@@ -141,7 +141,7 @@ const NAMES: [Names; 12] = [
 ];
 
 /// What people do, and the kind of place they do it at.
-const WORK: [(&str, &str); 24] = [
+pub(super) const WORK: [(&str, &str); 24] = [
     ("structural engineer", "Bridgework Partners"),
     ("paediatric nurse", "St. Brigid's Hospital"),
     ("compiler engineer", "Quarry Systems"),

@@ -158,6 +158,7 @@ async fn deal<B: Backend>(State(site): State<Site<B>>, session: Session, Path(id
     let partner = tx.partner(&deal.partner_id).await?.ok_or(Error::NotFound)?;
     let own = tx.redemption_of(viewer.user.as_str(), &deal.id).await?;
     let manages = deals::manages(&site.app, &viewer, &deal)?;
+    crate::recommender::viewed(&site.app, &viewer.user, &stoa_search::Surface::MARKETPLACE, &deal.id);
     let now = Utc::now().timestamp_micros();
     let is_open = deal.state == "published" && (deal.starts_at..deal.ends_at).contains(&now);
     let is_for_viewer = deal.is_for(viewer.memberships.tags());

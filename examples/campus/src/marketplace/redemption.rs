@@ -5,6 +5,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 use stoa_audit::{Action, Audited, Entity, EntityId, EntityType};
 use stoa_capabilities::scoped;
+use stoa_search::Surface;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
+use crate::recommender::{self, Act};
 use crate::retry::retried;
 
 pub(crate) const REDEEMED: Action = Action::new("bits.marketplace.v1.RedemptionService/Redeem");
@@ -62,6 +64,7 @@ async fn attempt_to_redeem<B: Backend>(app: &App<B>, caller: &Caller, deal_id: &
     }
     let record = caller.record(REDEEMED, redemption.entity()?)?.scope(deal.entity()?).after(&redemption)?;
     app.audit.record(&mut tx, &record).await?;
+    recommender::signal(app, &mut tx, &caller.user, &Surface::MARKETPLACE, &deal.id, Act::Redeem).await?;
     if !tx.count_redemption(&deal.id, redemption.redeemed_at).await? {
         let why = match redemption.redeemed_at {
             now if now < deal.starts_at => "this deal has not begun yet",
@@ -98,8 +101,12 @@ pub async fn verify<B: Backend>(app: &App<B>, caller: &Caller, partner_id: &str,
 
 /// Sixty random bits, as `ABCD-EFGH-JKMN`.
 fn new_code() -> String {
-    let bits = Uuid::new_v4().as_u128();
     // A random UUID has fixed bits in its middle; the lowest sixty are all random.
+    code_of(Uuid::new_v4().as_u128())
+}
+
+/// The code of the lowest sixty bits.
+pub(crate) fn code_of(bits: u128) -> String {
     let digit = |place: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * place)) & 31).unwrap_or_default()]);
     let group = |from: u32| (from..from + 4).map(digit).collect::<String>();
     [group(0), group(4), group(8)].join("-")

@@ -174,6 +174,7 @@ async fn programme<B: Backend>(
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let (programme, manages) = mentorship::read(&site.app, &mut tx, &viewer, &id).await?;
     let own = tx.mentorship_profile(&programme.id, viewer.user.as_str()).await?;
+    crate::recommender::viewed(&site.app, &viewer.user, &mentorship::place()?, &programme.id);
     let mut staff = html! {};
     if manages {
         let before = position.before()?;

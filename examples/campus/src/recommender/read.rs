@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::Utc;
 use stoa_membership::{BATCH, Scope, State, UserId};
 use stoa_search::Surface as Place;
 use stoa_search::recommendation as store;
@@ -15,6 +16,7 @@ use crate::calendar::sql::CalendarSql as _;
 use crate::error::Result;
 use crate::groups::GroupKind;
 use crate::groups::sql::GroupSql as _;
+use crate::marketplace::sql::MarketplaceSql as _;
 use crate::openings::sql::OpeningSql as _;
 
 /// So many candidates are looked at.
@@ -123,6 +125,11 @@ async fn is_news<B: Backend>(
     }
     if *place == Place::JOBS {
         return Ok(conn.opening(id).await?.is_none_or(|opening| opening.author_id != viewer.user.as_str()));
+    }
+    if *place == Place::MARKETPLACE {
+        let Some(deal) = conn.deal(id).await? else { return Ok(false) };
+        let is_taken = conn.redemption_of(viewer.user.as_str(), id).await?.is_some();
+        return Ok(!is_taken && deal.is_open(Utc::now()));
     }
     if *place == Place::FEED {
         return Ok(conn.post(id).await?.is_none_or(|post| post.author_id != viewer.user.as_str()));

@@ -25,3 +25,4 @@ mod readme;
 mod recommender;
 mod search;
 mod staff;
+mod workers;
