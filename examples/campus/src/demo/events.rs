@@ -239,6 +239,7 @@ pub(super) async fn write<B: Backend>(
     for number in range {
         let (event, rsvps) = event(plan, cast, number)?;
         tx.insert_event(&event).await?;
+        tx.set_event_counts(&event).await?;
         documents.push(event.document()?);
         let author = Caller::new(UserId::new(&*event.author_id)?);
         records.push(event.record(&author, calendar::CREATED)?.after(&event)?);

@@ -206,7 +206,7 @@ fn city(plan: &Plan, index: usize) -> Option<&'static str> {
 pub(super) fn deals(plan: &Plan, cast: &Cast, number: u64) -> Result<Vec<(Deal, Vec<Redemption>)>> {
     let index = usize::try_from(number).unwrap_or_default();
     let (partner, _) = partner(plan, number);
-    let groups = plan.groups();
+    let (groups, known) = (plan.groups(), super::people());
     let mut deals = Vec::with_capacity(EACH);
     for (place, (title, body)) in SHOPS[index % SHOPS.len()].1.into_iter().enumerate() {
         let mut rng = Rng::of(plan.seed, "deal", number * EACH as u64 + place as u64);
@@ -239,15 +239,15 @@ pub(super) fn deals(plan: &Plan, cast: &Cast, number: u64) -> Result<Vec<(Deal, 
             redeemed: 0,
             created_at,
         };
-        let people = match (state, group) {
-            (DealState::Published, Some(group)) => cast.some(&mut rng, group, most.cast_unsigned()),
-            (DealState::Published, None) => {
-                let group = rng.index(cast.members.len());
-                cast.some(&mut rng, group, most.cast_unsigned())
-            }
-            _ => Vec::new(),
+        let people = if state == DealState::Draft {
+            Vec::new()
+        } else {
+            let group = group.unwrap_or_else(|| rng.index(cast.members.len()));
+            cast.some(&mut rng, group, most.cast_unsigned())
         };
-        let codes: Vec<Redemption> = people.into_iter().map(|person| redemption(&mut rng, &deal, person)).collect();
+        // Whoever a visitor can be has all of it before them.
+        let people = people.into_iter().filter(|person| !known.iter().any(|known| known.id == *person));
+        let codes: Vec<Redemption> = people.map(|person| redemption(&mut rng, &deal, person)).collect();
         deal.redeemed = i64::try_from(codes.len()).unwrap_or_default();
         deals.push((deal, codes));
     }

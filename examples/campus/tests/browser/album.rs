@@ -35,7 +35,7 @@ const PARTNER: &str = "SELECT id FROM campus_partner WHERE name = 'Second Rise'"
 const EMPLOYEE: &str = "SELECT id FROM campus_staff_employee ORDER BY id LIMIT 1";
 const RUN: &str = "SELECT id FROM campus_staff_run";
 const RECORD: &str = "SELECT lower(hex(id)) FROM audit_record ORDER BY id DESC LIMIT 1";
-const JOB: &str = "SELECT CAST(id AS TEXT) FROM jobs_queue_job ORDER BY id DESC LIMIT 1";
+const JOB: &str = "SELECT CAST(id AS TEXT) FROM jobs_queue_history ORDER BY id DESC LIMIT 1";
 
 /// The pages, by who looks at them.
 const PAGES: [(&str, &[Page]); 6] = [
