@@ -26,7 +26,7 @@ const EACH: u64 = 3;
 const MINUTE: i64 = 60_000_000;
 const DAY: i64 = 24 * 60 * MINUTE;
 
-const TITLES: &[&str] = &["{m}", "{m}", "{m}: {t}", "{m} in {p}", "{t}, together", "An evening about {t}"];
+const TITLES: [&str; 5] = ["{m}", "{m}: {t}", "{t}, together", "{m} in {p}", "An evening about {t}"];
 
 const OPENINGS: &[&str] = &[
     "We meet in {p}. Come when you can, leave when you must.",
@@ -158,7 +158,9 @@ pub(super) fn event(plan: &Plan, cast: &Cast, number: u64) -> Result<(Event, Vec
         let (topic, city) = (groups.topic(group), groups.city(group).unwrap_or_default());
         let hour = 17 + u32::try_from(rng.below(4)).unwrap_or_default();
         let capacity = if rng.chance(40) { None } else { Some(4 + rng.below(28).cast_signed()) };
-        let (title, body, place) = words(&mut rng, topic);
+        // Of those of one group, each is called differently.
+        let round = usize::try_from(number / groups.len() as u64).unwrap_or_default();
+        let (title, body, place) = words(&mut rng, topic, TITLES[(group + 2 * round) % TITLES.len()]);
         let place = if city.is_empty() { place } else { format!("{place}, {city}") };
         let scope = groups.scope(group)?.to_string();
         (scope, cast.owner(group).to_owned(), city, title, body, place, hour, capacity)
@@ -197,9 +199,9 @@ pub(super) fn event(plan: &Plan, cast: &Cast, number: u64) -> Result<(Event, Vec
     Ok((event, rsvps))
 }
 
-fn words(rng: &mut Rng, topic: &Topic) -> (String, String, String) {
+fn words(rng: &mut Rng, topic: &Topic, title: &'static str) -> (String, String, String) {
     let mut say = |templates: &[&'static str]| capitalized(fill(rng.pick(templates), rng, topic));
-    let title = say(TITLES);
+    let title = say(&[title]);
     let body = format!("{} {} {}", say(OPENINGS), say(&["{r}"]), say(CLOSINGS));
     let place = say(&["{p}"]);
     (title, body, place)

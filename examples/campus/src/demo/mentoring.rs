@@ -25,7 +25,7 @@ const DAY: i64 = 24 * HOUR;
 const PROGRAMMES: [(&str, &str, Option<usize>); 2] = [
     (
         "First steps",
-        "For whoever has just begun, or begins again: an hour a fortnight with somebody who has been there.\n\nPairs are proposed by the matching, or by you. It lasts for as long as both find it useful, and half a year to begin with.",
+        "Mentorship for whoever has just begun, or begins again: an hour a fortnight with somebody who has been there.\n\nPairs are proposed by the matching, or by you. It lasts for as long as both find it useful, and half a year to begin with.",
         None,
     ),
     (

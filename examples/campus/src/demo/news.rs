@@ -6,7 +6,6 @@ use stoa_audit::Actor;
 use stoa_membership::UserId;
 
 use super::load::{Plan, record_many};
-use super::people::BATCHES;
 use super::rng::Rng;
 use crate::announcements::sql::AnnouncementSql as _;
 use crate::announcements::{self, Announcement, DRAFT, PUBLIC};
@@ -15,12 +14,17 @@ use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::error::Result;
 
-const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+const MINUTE: i64 = 60_000_000;
+const DAY: i64 = 24 * 60 * MINUTE;
 
 const CAMPUS: [(&str, &str); 14] = [
     (
         "Applications for the travel grants are open",
         "Twelve grants for conferences and field work, decided by the end of term. A page is enough: where, why, and what it costs. Alumni can write a second opinion for somebody they know.",
+    ),
+    (
+        "The mentorship takes registrations again",
+        "An hour a fortnight, for as long as both find it useful. Last year's pairs say: agree on what you do not want to talk about, too.",
     ),
     (
         "The east gate is closed for six weeks",
@@ -33,10 +37,6 @@ const CAMPUS: [(&str, &str); 14] = [
     (
         "A new catalogue for the library",
         "The old one is switched off on the first of the month. Saved searches come along; saved lists have to be exported by hand.",
-    ),
-    (
-        "The mentorship takes registrations again",
-        "An hour a fortnight, for as long as both find it useful. Last year's pairs say: agree on what you do not want to talk about, too.",
     ),
     (
         "Honorary degrees: propose somebody",
@@ -127,7 +127,8 @@ pub(super) fn announcement(plan: &Plan, number: u64) -> Result<Announcement> {
             (EVERYONE.to_owned(), title.to_owned(), body.to_owned())
         }
         1 => {
-            let year = BATCHES.start() + rng.below(BATCHES.end() - BATCHES.start() + 1);
+            // Those of the people whom a visitor can be, and a few before them.
+            let year = 2008 + rng.below(13);
             let [title, body] = filled(CLASS[index % CLASS.len()], "{y}", &year.to_string());
             (format!("batch:{year}"), title, body)
         }
@@ -139,7 +140,7 @@ pub(super) fn announcement(plan: &Plan, number: u64) -> Result<Announcement> {
     };
     // One every other day, the last of them yesterday.
     let age = (2 * (count(plan) - number) - 1).cast_signed() * DAY;
-    let publish_at = plan.until - age + rng.below(9 * 3600).cast_signed() * 1_000_000;
+    let publish_at = plan.until - age + (7 * 60 + rng.below(9 * 60).cast_signed()) * MINUTE;
     Ok(Announcement {
         id: super::id(publish_at, &mut rng),
         scope,

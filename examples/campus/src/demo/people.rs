@@ -169,7 +169,7 @@ pub(super) const WORK: [(&str, &str); 24] = [
 ];
 
 /// The first and the last year in which somebody left the campus.
-pub(super) const BATCHES: std::ops::RangeInclusive<u64> = 1985..=2025;
+const BATCHES: std::ops::RangeInclusive<u64> = 1985..=2025;
 
 /// Somebody of a generated campus.
 pub(super) struct Somebody {

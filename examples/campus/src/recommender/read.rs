@@ -166,6 +166,7 @@ async fn in_words<C: crate::sql::Sql>(
         Why::Class(people) => format!("{people} people of your class are in it"),
         Why::Together(1) => "Somebody who liked what you liked was here".into(),
         Why::Together(people) => format!("{people} people who liked what you liked were here"),
+        Why::Like if *place == Place::DIRECTORY => "Has to do with what you read lately".into(),
         Why::Like => "Like what you read lately".into(),
         Why::Profile => "Fits your profile".into(),
     })

@@ -29,7 +29,8 @@ const OPENING: &str =
 const PROGRAMME: &str = "SELECT id FROM campus_mentorship_programme WHERE name = 'First steps'";
 const MATCH: &str = "SELECT id FROM campus_mentorship_match WHERE mentee_user_id = 'jonas-haddad'";
 const WAITING: &str = "SELECT id FROM campus_mentorship_match WHERE state = 'accepted' ORDER BY id LIMIT 1";
-const DEAL: &str = "SELECT id FROM campus_deal WHERE title = 'The Saturday bread class'";
+const DEAL: &str = "SELECT id FROM campus_deal WHERE title = 'One book in ten is free'";
+const OWN_DEAL: &str = "SELECT id FROM campus_deal WHERE title = 'The Saturday bread class'";
 const TAKEN: &str = "SELECT deal_id FROM campus_redemption WHERE person_id = 'jonas-haddad'";
 const PARTNER: &str = "SELECT id FROM campus_partner WHERE name = 'Second Rise'";
 const EMPLOYEE: &str = "SELECT id FROM campus_staff_employee ORDER BY id LIMIT 1";
@@ -104,7 +105,7 @@ const PAGES: [(&str, &[Page]); 6] = [
         &[
             ("partners", "/partners", None),
             ("partner", "/partners/{}", Some(PARTNER)),
-            ("deal-agent", "/deals/{}", Some(DEAL)),
+            ("deal-agent", "/deals/{}", Some(OWN_DEAL)),
             ("programme-outside", "/mentorship/{}", Some(PROGRAMME)),
             ("codes-none", "/deals/codes", None),
             ("staff-nobody", "/staff", None),
@@ -142,39 +143,54 @@ const OWNED: [Page; 7] = [
     ("event-attendees", "/events/{}/attendees", Some(EVENT)),
 ];
 
-/// Takes a picture of every page on a desk and on a phone, and of those on a desk once more in the dark.
+/// What is also looked at in the dark.
+const DARK: [&str; 12] = [
+    "home",
+    "people",
+    "group",
+    "search-misspelt",
+    "event",
+    "opening",
+    "programme-staff",
+    "match",
+    "deals",
+    "deal-taken",
+    "admin-audit",
+    "staff",
+];
+
+/// Takes a picture of every page on a desk and on a phone, and of some in the dark.
 pub(crate) async fn every_page_fits(site: &Site, database: &SqlitePool) {
     let owner: String = sqlx::query_scalar(crate::OWNER).fetch_one(database).await.unwrap();
-    let (light, dark, phone) = (Driver::start("desk"), Driver::start("dark"), Driver::start("phone"));
-    let mut browsers = Vec::new();
-    for (driver, screen) in [(&light, Screen::Light), (&dark, Screen::Dark), (&phone, Screen::Phone)] {
-        let browser = driver.browser(site).await;
-        browser.look_with(screen).await;
-        browsers.push(browser);
-    }
-    pay_salaries(&browsers[0]).await;
+    let (desks, phones, nights) = (Driver::start("desk"), Driver::start("phone"), Driver::start("dark"));
+    let (desk, phone, night) = (desks.browser(site).await, phones.browser(site).await, nights.browser(site).await);
+    tokio::join!(desk.look_with(Screen::Light), phone.look_with(Screen::Phone), night.look_with(Screen::Dark));
+    pay_salaries(&desk).await;
     let mut too_wide = Vec::new();
     for (person, pages) in PAGES.into_iter().chain([(&*owner, OWNED.as_slice())]) {
-        for browser in &browsers {
-            browser.sign_in(person).await;
-        }
+        tokio::join!(desk.sign_in(person), phone.sign_in(person), night.sign_in(person));
         for (name, path, id) in pages {
             let id: String = match id {
                 Some(statement) => sqlx::query_scalar(*statement).fetch_one(database).await.unwrap(),
                 None => String::new(),
             };
-            for browser in &browsers {
-                browser.open(&path.replace("{}", &id)).await;
+            let path = path.replace("{}", &id);
+            let look = async |browser: &Browser| {
+                browser.open(&path).await;
                 browser.picture(name).await;
-                let overflow = browser.overflow().await;
+                browser.overflow().await
+            };
+            let in_the_dark = async { if DARK.contains(name) { look(&night).await } else { 0 } };
+            let (on_desk, on_phone, _) = tokio::join!(look(&desk), look(&phone), in_the_dark);
+            for (screen, overflow) in [("desk", on_desk), ("phone", on_phone)] {
                 if overflow > 0 {
-                    too_wide.push(format!("{name} by {overflow}"));
+                    too_wide.push(format!("{name} on a {screen} by {overflow}"));
                 }
             }
         }
     }
     assert!(too_wide.is_empty(), "wider than the screen: {too_wide:?}");
-    for browser in browsers {
+    for browser in [desk, phone, night] {
         browser.close().await;
     }
 }

@@ -215,7 +215,7 @@ impl Browser {
 
     /// By how many pixels the page is wider than the screen.
     pub(crate) async fn overflow(&self) -> i64 {
-        let script = "const page = document.documentElement; return page.scrollWidth - window.innerWidth";
+        let script = "const page = document.documentElement; return page.scrollWidth - page.clientWidth";
         self.client.execute(script, Vec::new()).await.unwrap().as_i64().unwrap()
     }
 
