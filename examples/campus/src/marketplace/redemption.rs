@@ -5,6 +5,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 use stoa_audit::{Action, Audited, Entity, EntityId, EntityType};
 use stoa_capabilities::scoped;
+use stoa_search::Surface;
 use utoipa::ToSchema;
 
 use super::deals::DealState;
@@ -19,6 +20,7 @@ use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::notices::{self, Notice};
 use crate::readers::Readers;
+use crate::recommender::{self, Act};
 use crate::retry::retried;
 
 pub(crate) const REDEEMED: Action = Action::new("bits.marketplace.v1.RedemptionService/Redeem");
@@ -61,6 +63,7 @@ async fn attempt_to_redeem<B: Backend>(app: &App<B>, caller: &Caller, deal_id: &
     }
     let record = caller.record(REDEEMED, redemption.entity()?)?.scope(deal.entity()?).after(&redemption)?;
     app.audit.record(&mut tx, &record).await?;
+    recommender::signal(app, &mut tx, &caller.user, &Surface::MARKETPLACE, &deal.id, Act::Redeem).await?;
     if !tx.count_redemption(&deal.id, redemption.redeemed_at).await? {
         let why = match redemption.redeemed_at {
             now if now < deal.starts_at => "this deal has not begun yet",
@@ -103,6 +106,37 @@ pub async fn verify<B: Backend>(app: &App<B>, caller: &Caller, partner_id: &str,
     app.commit(tx.into_inner()).await?;
     app.jobs.wake();
     Ok(after)
+}
+
+/// Sixty random bits, as `ABCD-EFGH-JKMN`.
+fn new_code() -> String {
+    // A random UUID has fixed bits in its middle; the lowest sixty are all random.
+    code_of(Uuid::new_v4().as_u128())
+}
+
+/// The code of the lowest sixty bits.
+pub(crate) fn code_of(bits: u128) -> String {
+    let digit = |place: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * place)) & 31).unwrap_or_default()]);
+    let group = |from: u32| (from..from + 4).map(digit).collect::<String>();
+    [group(0), group(4), group(8)].join("-")
+}
+
+/// A code as people type it: in any case, with or without hyphens, with letters for the digits that they look like.
+fn parsed_code(code: &str) -> Option<String> {
+    let mut digits = String::new();
+    for character in code.chars().filter(|character| !matches!(character, '-' | ' ')) {
+        let digit = match character.to_ascii_uppercase() {
+            'O' => '0',
+            'I' | 'L' => '1',
+            other => other,
+        };
+        let is_digit = u8::try_from(digit).is_ok_and(|digit| ALPHABET.contains(&digit));
+        if !is_digit || digits.len() == 12 {
+            return None;
+        }
+        digits.push(digit);
+    }
+    (digits.len() == 12).then(|| [&digits[..4], &digits[4..8], &digits[8..]].join("-"))
 }
 
 /// A code that somebody got for a deal.
