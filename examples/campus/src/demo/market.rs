@@ -8,13 +8,14 @@ use super::cast::Cast;
 use super::load::{Plan, record_many};
 use super::places::CITIES;
 use super::rng::Rng;
+use crate::code;
 use crate::app::{App, EVERYONE};
 use crate::backend::Backend;
 use crate::bulk::Bulk;
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::marketplace::deals::{self, Deal, DealState};
-use crate::marketplace::redemption::{Redemption, code_of};
+use crate::marketplace::redemption::Redemption;
 use crate::marketplace::sql::MarketplaceSql as _;
 use crate::marketplace::{self, Partner, partner_scope};
 
@@ -257,7 +258,7 @@ pub(super) fn deals(plan: &Plan, cast: &Cast, number: u64) -> Result<Vec<(Deal, 
 fn redemption(rng: &mut Rng, deal: &Deal, person: &str) -> Redemption {
     let redeemed_at = deal.starts_at + rng.below(15 * 24).cast_signed() * HOUR;
     Redemption {
-        code: code_of(u128::from(rng.next())),
+        code: code::of(u128::from(rng.next())),
         deal_id: deal.id.clone(),
         person_id: person.to_owned(),
         redeemed_at,

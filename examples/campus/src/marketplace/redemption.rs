@@ -108,37 +108,6 @@ pub async fn verify<B: Backend>(app: &App<B>, caller: &Caller, partner_id: &str,
     Ok(after)
 }
 
-/// Sixty random bits, as `ABCD-EFGH-JKMN`.
-fn new_code() -> String {
-    // A random UUID has fixed bits in its middle; the lowest sixty are all random.
-    code_of(Uuid::new_v4().as_u128())
-}
-
-/// The code of the lowest sixty bits.
-pub(crate) fn code_of(bits: u128) -> String {
-    let digit = |place: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * place)) & 31).unwrap_or_default()]);
-    let group = |from: u32| (from..from + 4).map(digit).collect::<String>();
-    [group(0), group(4), group(8)].join("-")
-}
-
-/// A code as people type it: in any case, with or without hyphens, with letters for the digits that they look like.
-fn parsed_code(code: &str) -> Option<String> {
-    let mut digits = String::new();
-    for character in code.chars().filter(|character| !matches!(character, '-' | ' ')) {
-        let digit = match character.to_ascii_uppercase() {
-            'O' => '0',
-            'I' | 'L' => '1',
-            other => other,
-        };
-        let is_digit = u8::try_from(digit).is_ok_and(|digit| ALPHABET.contains(&digit));
-        if !is_digit || digits.len() == 12 {
-            return None;
-        }
-        digits.push(digit);
-    }
-    (digits.len() == 12).then(|| [&digits[..4], &digits[4..8], &digits[8..]].join("-"))
-}
-
 /// A code that somebody got for a deal.
 #[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
 pub struct Redemption {
