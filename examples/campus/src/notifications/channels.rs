@@ -13,7 +13,8 @@ use crate::notices::Notice;
 pub(super) async fn address<B: Backend>(conn: &mut B::Connection, viewer: &Viewer) -> Result<Option<Mailbox>> {
     let profile = conn.profile(&viewer.person.id).await?;
     let address = profile.and_then(|profile| profile.email.parse::<Address>().ok());
-    Ok(address.map(|address| Mailbox::new(Some(viewer.person.name.clone()), address)))
+    // Without their name: `lettre` panics where one holds a control character.
+    Ok(address.map(|address| Mailbox::new(None, address)))
 }
 
 /// Enqueues a message that tells them, in the caller's transaction; says whether it did. Nothing is configured: it never does.

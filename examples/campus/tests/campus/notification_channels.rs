@@ -143,7 +143,7 @@ async fn who_asks_for_email_gets_each_thing_once<F: Fixture>() {
     let [letter] = &letters[..] else { panic!("{letters:?}") };
     for part in [
         "From: Campus <campus@campus.example>",
-        &format!("<{ada}@alumni.example>"),
+        &format!("To: {ada}@alumni.example"),
         &format!("Subject: {TITLE}"),
         &format!("https://campus.example/posts/{post}"),
         "https://campus.example/settings/notifications",
