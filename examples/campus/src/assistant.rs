@@ -8,6 +8,7 @@ pub mod breaker;
 pub mod context;
 pub mod extract;
 pub mod model;
+pub mod sql;
 
 pub(crate) mod api;
 pub(crate) mod pages;

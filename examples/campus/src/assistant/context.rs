@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stoa_membership::BATCH;
-use stoa_search::{Hit, Query, Surface};
+use stoa_membership::{BATCH, Scope};
+use stoa_search::{Query, Surface};
+use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::extract::Question;
+use super::sql::AssistantSql as _;
 use crate::app::{App, Viewer};
 use crate::backend::Backend;
 use crate::calendar;
@@ -25,8 +27,9 @@ const GROUPS: usize = 20;
 const EVENTS: i64 = 8;
 const MATCHES: i64 = 5;
 const DEALS: i64 = 8;
-/// The longest text of a passage, in characters.
-const MAX_TEXT: usize = 600;
+/// The longest text of a passage, in characters; of a document, what is read to find it in.
+const MAX_TEXT: usize = 1_000;
+const MAX_READ: i32 = 64 * 1024;
 /// How long a ranking may take: what it has by then will do.
 const TIME_LIMIT: Duration = Duration::from_millis(250);
 
@@ -82,12 +85,15 @@ impl Context {
     }
 
     async fn belonging<B: Backend>(&mut self, conn: &mut B::Connection, viewer: &Viewer) -> Result<()> {
-        for scope in viewer.memberships.scopes().filter(|scope| scope.kind() == &BATCH) {
+        // In an order that is the same every time.
+        let mut scopes: Vec<&Scope> = viewer.memberships.scopes().collect();
+        scopes.sort_unstable();
+        for scope in scopes.iter().filter(|scope| scope.kind() == &BATCH) {
             let year = scope.id().as_str();
             let text = format!("You belong to the batch of {year}.");
             self.add("directory", viewer.user.as_str(), format!("Class of {year}"), "/me".into(), &text);
         }
-        let groups = viewer.memberships.scopes().filter(|scope| GroupKind::of_scope(scope).is_some());
+        let groups = scopes.into_iter().filter(|scope| GroupKind::of_scope(scope).is_some());
         for scope in groups.take(GROUPS) {
             let Some(group) = conn.group(scope.id().as_str()).await? else { continue };
             let role = viewer.memberships.role(scope).map(ToString::to_string).unwrap_or_default();
@@ -148,27 +154,51 @@ impl Context {
         let results = app.search.search(conn, &query.clone().limit(HITS), &audience).await?;
         let missing: Vec<Surface> =
             results.counts.keys().filter(|at| !results.hits.iter().any(|hit| hit.surface == **at)).cloned().collect();
-        results.hits.iter().for_each(|hit| self.hit(hit));
+        let mut hits = results.hits;
         for surface in missing {
             let query = query.clone().surfaces([surface]).limit(HITS_ELSEWHERE);
-            app.search.search(conn, &query, &audience).await?.hits.iter().for_each(|hit| self.hit(hit));
+            hits.extend(app.search.search(conn, &query, &audience).await?.hits);
+        }
+        for hit in hits {
+            // What cannot be read on a page cannot be cited.
+            let Some(url) = &hit.url else { continue };
+            let (surface, id) = (hit.surface.as_str(), hit.entity_id.as_str());
+            let body = conn.found_text(surface, id, MAX_READ).await?.unwrap_or_default();
+            let text = in_full(&body, hit.snippet.text.trim_matches('…'));
+            let text = match hit.recency {
+                Some(at) if hit.surface == Surface::EVENTS => format!("It is on {}. {text}", at.format("%-d %B %Y")),
+                _ => text,
+            };
+            self.add(surface, id, hit.title.text.clone(), url.clone(), text.trim());
         }
         Ok(())
     }
+}
 
-    fn hit(&mut self, hit: &Hit) {
-        // What cannot be read on a page cannot be cited.
-        let Some(url) = &hit.url else { return };
-        let text = hit.snippet.text.trim_matches('…').trim();
-        let text = match hit.recency {
-            Some(at) if hit.surface == Surface::EVENTS => format!("It is on {}. {text}", at.format("%-d %B %Y")),
-            _ => text.to_owned(),
-        };
-        self.add(hit.surface.as_str(), hit.entity_id.as_str(), hit.title.text.clone(), url.clone(), &text);
-    }
+/// The sentences that a part of a text is cut from.
+fn in_full(body: &str, part: &str) -> String {
+    let Some(start) = body.find(part) else { return part.to_owned() };
+    let end = start + part.len();
+    let touched = body.split_sentence_bound_indices().filter(|(at, text)| *at < end && at + text.len() > start);
+    touched.map(|(_, text)| text).collect()
 }
 
 async fn name<B: Backend>(conn: &mut B::Connection, id: &str) -> Result<String> {
     use crate::directory::sql::DirectorySql as _;
     Ok(conn.person(id).await?.map_or_else(|| "somebody".to_owned(), |person| person.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_told_in_whole_sentences() {
+        let body = "High tide is at ten. We launch at nine from the boat house. Two seats are free.";
+        assert_eq!(in_full(body, "at nine from"), "We launch at nine from the boat house. ");
+        assert_eq!(in_full(body, "ten. We"), "High tide is at ten. We launch at nine from the boat house. ");
+        assert_eq!(in_full(body, body), body);
+        assert_eq!(in_full(body, "of another text"), "of another text");
+        assert_eq!(in_full("", ""), "");
+    }
 }

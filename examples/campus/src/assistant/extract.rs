@@ -19,6 +19,8 @@ const SENTENCES_OF_ONE: usize = 2;
 const MAX_ANSWER: usize = 1_200;
 /// Sentences that fit this much worse than the best one are left out.
 const GOOD_ENOUGH: f64 = 0.4;
+/// Sentences that hold less of the question than this, title and all, are left out.
+const COVERED: f64 = 0.3;
 /// How much the title counts for each sentence below it.
 const TITLE: f64 = 0.6;
 /// As BM25 has them: how soon repeating a word is worth nothing, and how much a long sentence counts less.
@@ -28,11 +30,11 @@ const B: f64 = 0.6;
 /// Words that a question is asked with, and not about.
 const ASKING: &[&str] = &[
     "a", "about", "all", "am", "an", "and", "any", "anybody", "anyone", "anything", "are", "as", "at", "be", "been",
-    "but", "by", "can", "could", "did", "do", "does", "for", "from", "get", "give", "had", "has", "have", "he", "her",
-    "how", "i", "if", "in", "is", "it", "its", "know", "like", "me", "my", "need", "next", "of", "on", "or", "our",
-    "please", "she", "should", "show", "so", "some", "tell", "that", "the", "their", "them", "then", "there", "these",
-    "they", "this", "to", "us", "want", "was", "we", "were", "what", "when", "where", "which", "who", "whom", "whose",
-    "why", "will", "with", "would", "you", "your",
+    "but", "by", "can", "coming", "could", "did", "do", "does", "for", "from", "get", "give", "had", "has", "have",
+    "he", "her", "how", "i", "if", "in", "is", "it", "its", "know", "like", "me", "my", "need", "next", "of", "on",
+    "or", "our", "please", "she", "should", "show", "so", "some", "tell", "that", "the", "their", "them", "then",
+    "there", "these", "they", "this", "to", "up", "us", "want", "was", "we", "were", "what", "when", "where", "which",
+    "who", "whom", "whose", "why", "will", "with", "would", "you", "your",
 ];
 
 /// What somebody asks, within its bounds.
@@ -99,7 +101,11 @@ pub fn answer(question: &Question, context: &Context) -> Answer {
         .map(|(place, passage)| Sentence::new(place, &passage.title, &terms))
         .collect();
     let weights = Weights::new(&terms, &sentences, &titles);
-    let score = |one: &Sentence<'_>| weights.of(one) + TITLE * weights.of(&titles[one.passage]);
+    let score = |one: &Sentence<'_>| {
+        let title = &titles[one.passage];
+        let covered = weights.covered(one, title);
+        if covered < COVERED { 0.0 } else { covered * (weights.of(one) + TITLE * weights.of(title)) }
+    };
     let mut ranked: Vec<(f64, &Sentence<'_>)> = sentences.iter().map(|one| (score(one), one)).collect();
     // Stable: of equals, the one that was read first.
     ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
@@ -161,6 +167,13 @@ impl Weights {
         };
         let average = all().map(|one| one.length).sum::<f64>() / f64::max(count, 1.0);
         Self { weights: terms.iter().map(|term| (term.clone(), weight(term))).collect(), average: average.max(1.0) }
+    }
+
+    /// How much of the question is in a sentence or the title above it, from 0 to 1.
+    fn covered(&self, sentence: &Sentence<'_>, title: &Sentence<'_>) -> f64 {
+        let is_held = |term: &String| sentence.counts.contains_key(term) || title.counts.contains_key(term);
+        let held: f64 = self.weights.iter().filter(|(term, _)| is_held(term)).map(|(_, weight)| weight).sum();
+        held / self.weights.values().sum::<f64>().max(f64::MIN_POSITIVE)
     }
 
     fn of(&self, sentence: &Sentence<'_>) -> f64 {
