@@ -241,7 +241,7 @@ fn administration(programme: &Programme, run: Option<&Run>, undone: i64) -> Mark
         h2 { "Matching" }
         div.card {
             @match run {
-                None => p { "Nobody has been matched yet." }
+                None => p { "The matching has not run yet: it proposes a mentor to every mentee who has none." }
                 Some(run) if run.state == "running" => p {
                     "A run is on its way: " (run.mentees - undone) " of " (run.mentees) " mentees looked at, since " (date(run.started_at)) "."
                 }
