@@ -57,6 +57,9 @@ struct Serve {
     /// Where to listen. The person picker exists only on a loopback address.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Where people find campus: links in e-mails and messages lead there. Default: where it listens.
+    #[arg(long, value_name = "URL")]
+    site_url: Option<Url>,
     #[command(flatten)]
     sign_in: SignIn,
     #[command(flatten)]
@@ -125,28 +128,21 @@ struct Letters {
     /// A folder that keeps each e-mail as a file, instead of a server that sends it.
     #[arg(long, value_name = "FOLDER", requires = "mail_from", group = "sink")]
     mail_dir: Option<PathBuf>,
-    /// Where people find campus: links in what is sent lead there. Default: where it listens.
-    #[arg(long, value_name = "URL", requires = "sink")]
-    site_url: Option<Url>,
 }
 
 impl Letters {
     /// What sends it, if anything does.
-    fn mailer(&self, listen: SocketAddr) -> Result<Option<Mailer>, Box<dyn std::error::Error>> {
+    fn mailer(&self, site: &Url) -> Result<Option<Mailer>, Box<dyn std::error::Error>> {
         let Some(from) = &self.mail_from else { return Ok(None) };
-        let site = match &self.site_url {
-            Some(site) => site.clone(),
-            None => Url::parse(&format!("http://{listen}"))?,
-        };
         let mailer = match (&self.smtp_url, &self.mail_dir) {
             (Some(server), _) => {
                 let password = self.smtp_password_file.as_deref().map(read).transpose()?;
-                Mailer::server(from, &site, server, password.as_deref().map(str::trim_end))?
+                Mailer::server(from, site, server, password.as_deref().map(str::trim_end))?
             }
             (None, Some(folder)) => {
                 std::fs::create_dir_all(folder)
                     .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-                Mailer::folder(from, &site, folder.clone())?
+                Mailer::folder(from, site, folder.clone())?
             }
             (None, None) => return Ok(None),
         };
@@ -202,7 +198,7 @@ struct WhatsApp {
 }
 
 impl WhatsApp {
-    fn sender(&self) -> Result<Option<Sender>, Box<dyn std::error::Error>> {
+    fn sender(&self, site: &Url) -> Result<Option<Sender>, Box<dyn std::error::Error>> {
         let files = [&self.whatsapp_token_file, &self.whatsapp_app_secret_file, &self.whatsapp_verify_token_file];
         let (Some(id), [Some(token), Some(app_secret), Some(verify_token)]) = (&self.whatsapp_phone_number_id, files)
         else {
@@ -210,6 +206,7 @@ impl WhatsApp {
         };
         let settings = Settings {
             url: self.whatsapp_url.clone(),
+            site: site.clone(),
             phone_number_id: id.clone(),
             token: secret(token)?,
             app_secret: secret(app_secret)?,
@@ -315,7 +312,11 @@ async fn serve<B: Backend>(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let is_demo = keys.is_none();
     // What cannot be used is said before anything is made.
-    let (model, sender) = (arguments.assistant.model()?, arguments.whatsapp.sender()?);
+    let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
+    let address = listener.local_addr()?;
+    let site = arguments.site_url.clone().map_or_else(|| Url::parse(&format!("http://{address}")), Ok)?;
+    let (mailer, sender) = (arguments.letters.mailer(&site)?, arguments.whatsapp.sender(&site)?);
+    let model = arguments.assistant.model()?;
     let mut app = open(backend.clone(), arguments.data.demo).await?;
     let options = if let Some(keys) = keys {
         Options::production(keys)
@@ -336,16 +337,12 @@ async fn serve<B: Backend>(
     if let Some((signer, _)) = &sealing {
         app = app.with_verifier(signer.verifier().clone());
     }
+    app.mailer = mailer;
     app.model = model;
     app.whatsapp = sender;
     let options = if arguments.hsts { options.https_only() } else { options };
     let options = if arguments.rate_limit == Switch::Off { options.rates(None) } else { options };
 
-    let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
-    let address = listener.local_addr()?;
-    if let Some(mailer) = arguments.letters.mailer(address)? {
-        app = app.with_mailer(mailer);
-    }
     // Whoever started it may not listen any more.
     let mut out = std::io::stdout();
     let _ = writeln!(out, "Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.data.database);

@@ -63,6 +63,18 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Where people find campus, without a slash at its end: links in what leaves campus begin so.
+///
+/// # Errors
+/// If it is no address of a web server.
+pub(crate) fn link_base(site: &Url) -> Result<String, SettingError> {
+    if matches!(site.scheme(), "http" | "https") && site.has_host() {
+        Ok(site.as_str().trim_end_matches('/').to_owned())
+    } else {
+        Err(SettingError::new("the URL of the site must begin with https:// or http://"))
+    }
+}
+
 /// One address of another service, where JSON is posted.
 #[derive(Clone)]
 pub(crate) struct Endpoint {

@@ -19,9 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stoa_jobs_runner::Job as _;
+use url::Url;
 
 pub use self::outbound::send_template;
-use crate::outgoing::{Endpoint, Secret, SettingError};
+use crate::outgoing::{Endpoint, Secret, SettingError, link_base};
 use crate::surface::Surface;
 
 /// What WhatsApp brings.
@@ -61,6 +62,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 pub struct Settings {
     /// Where the provider is.
     pub url: String,
+    /// Where people find campus: links in messages lead there.
+    pub site: Url,
     /// The provider's id of the number that campus writes from.
     pub phone_number_id: String,
     /// What campus proves itself with.
@@ -75,6 +78,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Sender {
     endpoint: Endpoint,
+    site: Arc<str>,
     phone_number_id: Arc<str>,
     app_secret: Secret,
     verify_token: Secret,
@@ -84,14 +88,15 @@ impl Sender {
     /// Checks the settings; nothing is sent yet.
     ///
     /// # Errors
-    /// If the number's id is not made of digits, the address is no plain HTTP address, or the machine has no certificates to trust.
+    /// If the number's id is not made of digits, an address is no plain HTTP address, or the machine has no certificates to trust.
     pub fn new(settings: Settings) -> Result<Self, SettingError> {
-        let Settings { url, phone_number_id, token, app_secret, verify_token } = settings;
+        let Settings { url, site, phone_number_id, token, app_secret, verify_token } = settings;
         if !(1..=32).contains(&phone_number_id.len()) || !phone_number_id.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(SettingError::new("the id of the number is made of digits"));
         }
         let endpoint = Endpoint::new(&url, &format!("/{phone_number_id}/messages"), Some(&token), TIME_LIMIT)?;
-        Ok(Self { endpoint, phone_number_id: phone_number_id.into(), app_secret, verify_token })
+        let site = link_base(&site)?.into();
+        Ok(Self { endpoint, site, phone_number_id: phone_number_id.into(), app_secret, verify_token })
     }
 
     /// Gives up a request after this time. 20 seconds without it.

@@ -101,11 +101,9 @@ pub async fn send_template<B: Backend>(
     conn: &mut B::Connection,
     person_id: &str,
     title: &str,
-    url: &str,
+    path: &str,
 ) -> Result<bool> {
-    if app.whatsapp.is_none() {
-        return Ok(false);
-    }
+    let Some(sender) = &app.whatsapp else { return Ok(false) };
     let Some(opt_in) = conn.whatsapp_opt_in(person_id).await?.filter(OptIn::is_active) else { return Ok(false) };
     let message = Outbound {
         id: Uuid::now_v7().to_string(),
@@ -114,7 +112,7 @@ pub async fn send_template<B: Backend>(
         phone: opt_in.phone,
         kind: "template".into(),
         body: part(title),
-        url: part(url),
+        url: part(&format!("{}{path}", sender.site)),
         created_at: Utc::now().timestamp_micros(),
     };
     enqueue(app, conn, &message).await?;

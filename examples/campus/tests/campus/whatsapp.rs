@@ -48,6 +48,7 @@ fn sender(provider: &StandIn) -> Sender {
     let secret = |text: &str| Secret::new(text).unwrap();
     let settings = Settings {
         url: provider.url(),
+        site: "https://campus.example".parse().unwrap(),
         phone_number_id: NUMBER.into(),
         token: secret("acc3ss"),
         app_secret: secret(APP_SECRET),
@@ -346,7 +347,7 @@ async fn whoever_says_stop_hears_no_more_until_they_say_start<F: Fixture>() {
     let (fixture, app, provider, member) = joined::<F>().await;
     let template = async |title: &str| {
         let mut tx = app.begin().await.unwrap();
-        let is_sent = send_template(&app, &mut tx, member.as_str(), title, "https://campus.example/x").await.unwrap();
+        let is_sent = send_template(&app, &mut tx, member.as_str(), title, "/x").await.unwrap();
         app.commit(tx).await.unwrap();
         is_sent
     };
@@ -389,7 +390,7 @@ async fn a_day_later_only_a_template_is_sent<F: Fixture>() {
     provider.returns().await;
     fixture.execute("UPDATE campus_whatsapp_inbound SET received_at = received_at - 86400000000").await;
     let mut tx = app.begin().await.unwrap();
-    assert!(send_template(&app, &mut tx, member.as_str(), "News  for\nyou", "https://campus.example/x").await.unwrap());
+    assert!(send_template(&app, &mut tx, member.as_str(), "News  for\nyou", "/x").await.unwrap());
     app.commit(tx).await.unwrap();
     fixture.execute(LATER).await;
     drain(&app).await;
