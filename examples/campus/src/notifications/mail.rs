@@ -15,6 +15,7 @@ use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::notices::Notice;
 use crate::outgoing::link_base;
+use crate::text::line;
 
 /// How long a mail server may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,6 +72,7 @@ impl Mailer {
     }
 
     fn new(from: &str, site: &Url, sink: Sink) -> Result<Self> {
+        let from = line("the sender", from, 320)?;
         let from =
             from.parse().map_err(|_| Error::Invalid("the sender must be NAME <ADDRESS> or an address".into()))?;
         let site = link_base(site).map_err(|error| Error::Invalid(error.to_string()))?;
