@@ -166,10 +166,12 @@ impl Weights {
             (1.0 + (count - holding + 0.5_f64) / (holding + 0.5)).ln()
         };
         let average = all().map(|one| one.length).sum::<f64>() / f64::max(count, 1.0);
-        Self { weights: terms.iter().map(|term| (term.clone(), weight(term))).collect(), average: average.max(1.0) }
+        let used = terms.iter().filter(|term| all().any(|one| one.counts.contains_key(*term)));
+        Self { weights: used.map(|term| (term.clone(), weight(term))).collect(), average: average.max(1.0) }
     }
 
-    /// How much of the question is in a sentence or the title above it, from 0 to 1.
+    /// How much of the question is in a sentence or the title above it, from 0 to 1. Words that nobody uses do not count: they say more of
+    /// how it was asked than of what is asked about.
     fn covered(&self, sentence: &Sentence<'_>, title: &Sentence<'_>) -> f64 {
         let is_held = |term: &String| sentence.counts.contains_key(term) || title.counts.contains_key(term);
         let held: f64 = self.weights.iter().filter(|(term, _)| is_held(term)).map(|(_, weight)| weight).sum();

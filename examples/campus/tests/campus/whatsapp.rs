@@ -220,7 +220,7 @@ async fn a_question_is_answered_as_whoever_asks<F: Fixture>() {
     let kept = "SELECT count(*) FROM campus_whatsapp_inbound WHERE body <> ''";
     assert_eq!(fixture.count(kept).await, 0);
     assert_eq!(fixture.count("SELECT count(*) FROM campus_whatsapp_outbound WHERE body <> ''").await, 0);
-    assert_eq!(fixture.count("SELECT count(*) FROM jobs_queue_record WHERE order_key LIKE '%351%'").await, 0);
+    assert_eq!(fixture.count("SELECT count(*) FROM jobs_queue_record WHERE order_key LIKE '%351911%'").await, 0);
     let (action, actor, entity) = newest_record(&app).await;
     assert_eq!(
         (&*action, &*actor, &*entity),
@@ -493,7 +493,7 @@ async fn only_whoever_has_the_code_opts_in_and_once<F: Fixture>() {
     let verbs = verbs.chain(["CreateCode", "OptIn", "CreateCode", "OptIn", "OptOut"]);
     let expected: Vec<_> = verbs.map(|verb| format!("bits.whatsapp.v1.OptInService/{verb}")).collect();
     assert_eq!(fixture.texts(ACTIONS).await, expected);
-    assert_eq!(fixture.count("SELECT count(*) FROM audit_record WHERE entity_id LIKE '%351%'").await, 0);
+    assert_eq!(fixture.count("SELECT count(*) FROM audit_record WHERE entity_id LIKE '%351911%'").await, 0);
 }
 
 async fn hostile_deliveries_do_no_harm<F: Fixture>() {
