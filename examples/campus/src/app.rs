@@ -9,6 +9,7 @@ use stoa_membership::{Membership, MembershipSet, Source as _, UserId};
 use stoa_search::{Audience, Search, Tag};
 
 use crate::access::{self, GroupCapability, MemberFacts, PartnerCapability, PlatformCapability};
+use crate::assistant::model::Model;
 use crate::backend::Backend;
 use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::sql::MetaSql as _;
 use crate::staff::access::{self as staff_access, StaffCapability};
 use crate::staff::sql::StaffSql as _;
+use crate::whatsapp::Sender;
 use crate::{marketplace, mentorship, trace};
 
 /// Everybody on campus sees what carries this audience tag.
@@ -44,6 +46,10 @@ pub struct App<B: Backend> {
     pub search: Search<B::Search>,
     /// Whose signature the sealed audit log has to bear; none where it is not sealed.
     pub verifier: Option<Verifier>,
+    /// The language model that the assistant asks; none if it answers by itself.
+    pub model: Option<Model>,
+    /// The connection with WhatsApp, if there is one.
+    pub whatsapp: Option<Sender>,
 }
 
 /// Whoever is looking at a page.
@@ -84,6 +90,8 @@ impl<B: Backend> App<B> {
             jobs: Jobs::new(jobs).trace(trace::current),
             search: Search::new(search).with_cache(crate::search::CACHE).with_cursor_key(cursor_key),
             verifier: None,
+            model: None,
+            whatsapp: None,
         })
     }
 
@@ -91,6 +99,18 @@ impl<B: Backend> App<B> {
     #[must_use]
     pub fn with_verifier(self, verifier: Verifier) -> Self {
         Self { verifier: Some(verifier), ..self }
+    }
+
+    /// Lets the assistant ask this model.
+    #[must_use]
+    pub fn with_model(self, model: Model) -> Self {
+        Self { model: Some(model), ..self }
+    }
+
+    /// Talks to people by WhatsApp as well.
+    #[must_use]
+    pub fn with_whatsapp(self, sender: Sender) -> Self {
+        Self { whatsapp: Some(sender), ..self }
     }
 
     /// Begins a transaction that may write.

@@ -150,6 +150,7 @@ pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (10, "staff", include_str!("../migrations/sqlite/0010_staff.sql")),
         (8, "mentorship", include_str!("../migrations/sqlite/0008_mentorship.sql")),
         (9, "marketplace", include_str!("../migrations/sqlite/0009_marketplace.sql")),
+        (12, "whatsapp", include_str!("../migrations/sqlite/0012_whatsapp.sql")),
     ])
 });
 
@@ -166,6 +167,7 @@ pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (10, "staff", include_str!("../migrations/postgres/0010_staff.sql")),
         (8, "mentorship", include_str!("../migrations/postgres/0008_mentorship.sql")),
         (9, "marketplace", include_str!("../migrations/postgres/0009_marketplace.sql")),
+        (12, "whatsapp", include_str!("../migrations/postgres/0012_whatsapp.sql")),
     ])
 });
 

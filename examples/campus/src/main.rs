@@ -2,17 +2,20 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use campus::admin::seal;
 use campus::app::App;
+use campus::assistant::model::Model;
 use campus::backend::{Backend, Postgres, Sqlite};
 use campus::cli::{Bar, Database, EMBEDDED};
 use campus::demo::{self, Plan, Size};
 use campus::error::causes;
 use campus::http::Options;
 use campus::http::auth::{Expected, Keys, demo_secret};
+use campus::outgoing::Secret;
+use campus::whatsapp::{GRAPH_URL, Sender, Settings};
 use campus::{http, worker};
 use clap::{Parser, Subcommand};
 
@@ -63,6 +66,10 @@ struct Serve {
     /// the log on an SQLite file is sealed by a key beside that file, and the log on PostgreSQL not at all.
     #[arg(long, value_name = "FILE")]
     audit_key: Option<PathBuf>,
+    #[command(flatten)]
+    assistant: Assistant,
+    #[command(flatten)]
+    whatsapp: WhatsApp,
 }
 
 impl Serve {
@@ -94,6 +101,79 @@ struct SignIn {
     jwt_audience: Option<String>,
 }
 
+/// What the assistant asks. Without a model it answers by itself, with sentences of what people wrote.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Assistant")]
+#[expect(clippy::struct_field_names, reason = "an option is called what its field is")]
+struct Assistant {
+    /// The base of an OpenAI-compatible interface: `/v1/chat/completions` is below it. What the person who asks may read is sent there.
+    #[arg(long, value_name = "URL", requires = "llm_model")]
+    llm_url: Option<String>,
+    /// The name of the model.
+    #[arg(long, value_name = "NAME", requires = "llm_url")]
+    llm_model: Option<String>,
+    /// A file with the key of the interface, if it asks for one.
+    #[arg(long, value_name = "FILE", requires = "llm_url")]
+    llm_key_file: Option<PathBuf>,
+}
+
+impl Assistant {
+    fn model(&self) -> Result<Option<Model>, Box<dyn std::error::Error>> {
+        let Some((url, name)) = self.llm_url.as_ref().zip(self.llm_model.as_ref()) else { return Ok(None) };
+        let key = self.llm_key_file.as_deref().map(secret).transpose()?;
+        Ok(Some(Model::new(url, name, key.as_ref()).map_err(|error| format!("--llm-url: {error}"))?))
+    }
+}
+
+/// The number that campus has at WhatsApp: Meta's Cloud API. Its webhook is `/webhooks/whatsapp`. Notices need the template `campus_notice` in
+/// English, with two parameters in its body: the title and the address.
+#[derive(clap::Args)]
+#[command(next_help_heading = "WhatsApp")]
+#[expect(clippy::struct_field_names, reason = "an option is called what its field is")]
+struct WhatsApp {
+    /// The id of the number, in digits. Without it there is no WhatsApp.
+    #[arg(long, value_name = "ID", requires_all = ["whatsapp_token_file", "whatsapp_app_secret_file", "whatsapp_verify_token_file"])]
+    whatsapp_phone_number_id: Option<String>,
+    /// A file with the access token.
+    #[arg(long, value_name = "FILE", requires = "whatsapp_phone_number_id")]
+    whatsapp_token_file: Option<PathBuf>,
+    /// A file with the secret of the app, which deliveries are signed with.
+    #[arg(long, value_name = "FILE", requires = "whatsapp_phone_number_id")]
+    whatsapp_app_secret_file: Option<PathBuf>,
+    /// A file with the token that the webhook is verified with.
+    #[arg(long, value_name = "FILE", requires = "whatsapp_phone_number_id")]
+    whatsapp_verify_token_file: Option<PathBuf>,
+    /// Where the interface is.
+    #[arg(long, value_name = "URL", default_value = GRAPH_URL)]
+    whatsapp_url: String,
+}
+
+impl WhatsApp {
+    fn sender(&self) -> Result<Option<Sender>, Box<dyn std::error::Error>> {
+        let files = [&self.whatsapp_token_file, &self.whatsapp_app_secret_file, &self.whatsapp_verify_token_file];
+        let (Some(id), [Some(token), Some(app_secret), Some(verify_token)]) = (&self.whatsapp_phone_number_id, files)
+        else {
+            return Ok(None);
+        };
+        let settings = Settings {
+            url: self.whatsapp_url.clone(),
+            phone_number_id: id.clone(),
+            token: secret(token)?,
+            app_secret: secret(app_secret)?,
+            verify_token: secret(verify_token)?,
+        };
+        Ok(Some(Sender::new(settings).map_err(|error| format!("WhatsApp: {error}"))?))
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+fn secret(path: &Path) -> Result<Secret, Box<dyn std::error::Error>> {
+    Ok(Secret::new(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Switch {
     On,
@@ -103,9 +183,6 @@ enum Switch {
 impl SignIn {
     /// The keys, if there are any.
     fn keys(&self) -> Result<Option<Keys>, Box<dyn std::error::Error>> {
-        let read = |path: &PathBuf| {
-            std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-        };
         let mut keys = Keys::new(Expected { issuer: self.jwt_issuer.clone(), audience: self.jwt_audience.clone() });
         if let Some(path) = &self.jwt_secret_file {
             keys =
@@ -184,6 +261,8 @@ async fn serve<B: Backend>(
     arguments: &Serve,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let is_demo = keys.is_none();
+    // What cannot be used is said before anything is made.
+    let (model, sender) = (arguments.assistant.model()?, arguments.whatsapp.sender()?);
     let mut app = open(backend.clone(), arguments.data.demo).await?;
     let options = if let Some(keys) = keys {
         Options::production(keys)
@@ -202,6 +281,8 @@ async fn serve<B: Backend>(
     if let Some((signer, _)) = &sealing {
         app = app.with_verifier(signer.verifier().clone());
     }
+    app.model = model;
+    app.whatsapp = sender;
     let options = if arguments.hsts { options.https_only() } else { options };
     let options = if arguments.rate_limit == Switch::Off { options.rates(None) } else { options };
 

@@ -36,4 +36,6 @@ pub const SURFACES: &[Surface] = &[
     crate::marketplace::SURFACE,
     crate::mentorship::SURFACE,
     crate::staff::SURFACE,
+    crate::assistant::SURFACE,
+    crate::whatsapp::SURFACE,
 ];

@@ -16,6 +16,8 @@ use crate::openings::expire::{self, CloseExpired};
 use crate::recommender;
 use crate::staff::accrual::{self, AccrueLeave};
 use crate::staff::payroll::ComputeRun;
+use crate::whatsapp::inbound::{self, AnswerMessage};
+use crate::whatsapp::outbound::{self, SendMessage};
 
 /// How long one compaction may take: the next one goes on.
 const COMPACTION: Duration = Duration::from_secs(20);
@@ -24,13 +26,15 @@ const COMPACTION: Duration = Duration::from_secs(20);
 const RECOMMENDING: Duration = Duration::from_mins(8);
 
 /// Every queue, and how many of its jobs run at once.
-pub const QUEUES: [(&str, u32); 6] = [
+pub const QUEUES: &[(&str, u32)] = &[
     (NotifyGroup::QUEUE, 4),
     (CloseExpired::QUEUE, 1),
     (ScoreMentees::QUEUE, 4),
     (ExpireDeals::QUEUE, 1),
     (AccrueLeave::QUEUE, 1),
     (ComputeRun::QUEUE, 1),
+    (AnswerMessage::QUEUE, 4),
+    (SendMessage::QUEUE, 4),
 ];
 
 /// Runs jobs, and what is done by the clock, until `stop` is ready, then lets the running ones finish.
@@ -38,6 +42,9 @@ pub const QUEUES: [(&str, u32); 6] = [
 /// # Errors
 /// If the database stays away.
 pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send) -> Result<()> {
+    if app.whatsapp.is_some() {
+        outbound::limit(&app).await?;
+    }
     serving(app)
         .cron(expire::timetable()?)
         .cron(ExpireDeals::schedule()?)
@@ -51,6 +58,11 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
             recommender::run(batch.state(), Some(&batch), Some(RECOMMENDING), |_| {}).await?;
             Ok(())
         })
+        .every("whatsapp.forget", Duration::from_hours(1), |batch| async move {
+            let app: &App<B> = batch.state();
+            inbound::forget(app).await?;
+            Ok(())
+        })
         .run_until(stop)
         .await?;
     Ok(())
@@ -58,7 +70,7 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
 
 /// Serves every queue, and nothing by the clock.
 pub fn serving<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
-    QUEUES.into_iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, slots))
+    QUEUES.iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, *slots))
 }
 
 macro_rules! handle {
@@ -85,4 +97,6 @@ handle! {
     ExpireDeals,
     AccrueLeave,
     ComputeRun,
+    AnswerMessage,
+    SendMessage,
 }

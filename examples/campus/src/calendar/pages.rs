@@ -261,7 +261,7 @@ fn places(event: &Event) -> String {
 }
 
 /// When it is, by the clock on its wall.
-fn span(event: &Event) -> String {
+pub(crate) fn span(event: &Event) -> String {
     let zone: Tz = event.time_zone.parse().unwrap_or(Tz::UTC);
     let local = |micros| DateTime::from_timestamp_micros(micros).unwrap_or_default().with_timezone(&zone);
     let (starts_at, ends_at) = (local(event.starts_at), local(event.ends_at));

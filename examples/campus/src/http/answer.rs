@@ -1,4 +1,4 @@
-//! What a refusal looks like: a problem (RFC 9457) under `/api`, a page elsewhere, whoever refused.
+//! What a refusal looks like: a problem (RFC 9457) where programs ask, a page elsewhere, whoever refused.
 
 use axum::body::{self, Body};
 use axum::extract::{Request, State};
@@ -57,7 +57,7 @@ pub(crate) struct ProblemBody {
 
 /// Writes what the handlers, the limits and the web framework refuse in the form that whoever asks expects.
 pub(super) async fn written<B: Backend>(State(site): State<Site<B>>, request: Request, next: Next) -> Response {
-    let is_api = matches!(request.uri().path().split('/').nth(1), Some("api"));
+    let is_api = matches!(request.uri().path().split('/').nth(1), Some("api" | "webhooks"));
     let mut response = next.run(request).await;
     if !response.status().is_client_error() && !response.status().is_server_error() {
         return response;

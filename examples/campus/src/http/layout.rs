@@ -35,6 +35,7 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                                 a href="/openings" { "Jobs board" }
                                 a href="/mentorship" { "Mentorship" }
                                 a href="/deals" { "Deals" }
+                                a href="/assistant" { "Assistant" }
                                 @if works_here(viewer) { a href="/staff" { "Staff" } }
                                 @if administrates(viewer) { a href="/admin" { "Admin" } }
                             }
