@@ -14,6 +14,8 @@ use crate::backend::Backend;
 use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
+use crate::flags::Flags;
+use crate::notifications::mail::Mailer;
 use crate::sql::MetaSql as _;
 use crate::staff::access::{self as staff_access, StaffCapability};
 use crate::staff::sql::StaffSql as _;
@@ -50,6 +52,10 @@ pub struct App<B: Backend> {
     pub model: Option<Model>,
     /// The connection with WhatsApp, if there is one.
     pub whatsapp: Option<Sender>,
+    /// What new work is on for whom.
+    pub flags: Flags,
+    /// Sends e-mail; none where that is not set up.
+    pub mailer: Option<Mailer>,
 }
 
 /// Whoever is looking at a page.
@@ -92,6 +98,8 @@ impl<B: Backend> App<B> {
             verifier: None,
             model: None,
             whatsapp: None,
+            flags: Flags::default(),
+            mailer: None,
         })
     }
 
@@ -111,6 +119,18 @@ impl<B: Backend> App<B> {
     #[must_use]
     pub fn with_whatsapp(self, sender: Sender) -> Self {
         Self { whatsapp: Some(sender), ..self }
+    }
+
+    /// Turns new work on and off as these say.
+    #[must_use]
+    pub fn with_flags(self, flags: Flags) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// Sends e-mail with this.
+    #[must_use]
+    pub fn with_mailer(self, mailer: Mailer) -> Self {
+        Self { mailer: Some(mailer), ..self }
     }
 
     /// Begins a transaction that may write.

@@ -166,6 +166,12 @@ impl From<stoa_search::Error> for Error {
     }
 }
 
+impl From<lettre::transport::smtp::Error> for Error {
+    fn from(error: lettre::transport::smtp::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
 impl From<FormRejection> for Error {
     fn from(rejection: FormRejection) -> Self {
         match rejection.status() {

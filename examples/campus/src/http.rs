@@ -178,6 +178,8 @@ fn all<B: Backend>() -> Routes<B> {
         crate::search::pages::routes,
         crate::search::api::routes,
         crate::import::pages::routes,
+        crate::notifications::pages::routes,
+        crate::notifications::api::routes,
         crate::staff::pages::routes,
         crate::staff::api::routes,
         crate::marketplace::pages::routes,

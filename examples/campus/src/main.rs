@@ -12,12 +12,15 @@ use campus::backend::{Backend, Postgres, Sqlite};
 use campus::cli::{Bar, Database, EMBEDDED};
 use campus::demo::{self, Plan, Size};
 use campus::error::causes;
+use campus::flags::{self, Environment, Flags};
 use campus::http::Options;
 use campus::http::auth::{Expected, Keys, demo_secret};
 use campus::outgoing::Secret;
 use campus::whatsapp::{GRAPH_URL, Sender, Settings};
+use campus::notifications::mail::Mailer;
 use campus::{http, worker};
 use clap::{Parser, Subcommand};
+use url::Url;
 
 /// An alumni platform on one database. Without arguments: an embedded file with a small demo campus in it.
 #[derive(Parser)]
@@ -56,6 +59,11 @@ struct Serve {
     listen: SocketAddr,
     #[command(flatten)]
     sign_in: SignIn,
+    #[command(flatten)]
+    letters: Letters,
+    /// Turns new work on, off, or on for a share of the people: `NAME=on`, `NAME=off`, `NAME=25`. Staff see at `/admin` what there is.
+    #[arg(long = "flag", value_name = "NAME=SHARE")]
+    flags: Vec<flags::Setting>,
     /// Limits how much one person may ask for; `off` for load tests.
     #[arg(long, value_enum, default_value_t = Switch::On)]
     rate_limit: Switch,
@@ -174,6 +182,51 @@ fn secret(path: &Path) -> Result<Secret, Box<dyn std::error::Error>> {
     Ok(Secret::new(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
+/// How e-mail is sent to whoever asks for it. Without a server or a folder nobody is sent any.
+#[derive(clap::Args)]
+#[command(next_help_heading = "E-mail", group = clap::ArgGroup::new("sink"))]
+struct Letters {
+    /// Who it is from: `NAME <ADDRESS>`, or an address.
+    #[arg(long, value_name = "SENDER", requires = "sink")]
+    mail_from: Option<String>,
+    /// The mail server: `smtps://USER@HOST`, `smtp://USER@HOST?tls=required` for STARTTLS, or `smtp://HOST:PORT` for one nearby.
+    #[arg(long, value_name = "URL", requires = "mail_from", group = "sink")]
+    smtp_url: Option<Url>,
+    /// A file with the password of the user that the URL names.
+    #[arg(long, value_name = "FILE", requires = "smtp_url")]
+    smtp_password_file: Option<PathBuf>,
+    /// A folder that keeps each e-mail as a file, instead of a server that sends it.
+    #[arg(long, value_name = "FOLDER", requires = "mail_from", group = "sink")]
+    mail_dir: Option<PathBuf>,
+    /// Where people find campus: links in what is sent lead there. Default: where it listens.
+    #[arg(long, value_name = "URL", requires = "sink")]
+    site_url: Option<Url>,
+}
+
+impl Letters {
+    /// What sends it, if anything does.
+    fn mailer(&self, listen: SocketAddr) -> Result<Option<Mailer>, Box<dyn std::error::Error>> {
+        let Some(from) = &self.mail_from else { return Ok(None) };
+        let site = match &self.site_url {
+            Some(site) => site.clone(),
+            None => Url::parse(&format!("http://{listen}"))?,
+        };
+        let mailer = match (&self.smtp_url, &self.mail_dir) {
+            (Some(server), _) => {
+                let password = self.smtp_password_file.as_deref().map(read).transpose()?;
+                Mailer::server(from, &site, server, password.as_deref().map(str::trim_end))?
+            }
+            (None, Some(folder)) => {
+                std::fs::create_dir_all(folder)
+                    .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+                Mailer::folder(from, &site, folder.clone())?
+            }
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(mailer))
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Switch {
     On,
@@ -276,6 +329,8 @@ async fn serve<B: Backend>(
         }
         Options::demo_with(&demo_secret(&app).await?)
     };
+    let environment = if is_demo { Environment::Demo } else { Environment::Production };
+    app = app.with_flags(Flags::new(environment, arguments.flags.clone()));
     let sealing =
         arguments.audit_key().map(|key| Ok::<_, campus::error::Error>((seal::signer(&key)?, key))).transpose()?;
     if let Some((signer, _)) = &sealing {
@@ -288,6 +343,9 @@ async fn serve<B: Backend>(
 
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
+    if let Some(mailer) = arguments.letters.mailer(address)? {
+        app = app.with_mailer(mailer);
+    }
     // Whoever started it may not listen any more.
     let mut out = std::io::stdout();
     let _ = writeln!(out, "Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.data.database);

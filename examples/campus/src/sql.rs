@@ -51,6 +51,7 @@ bundle! {
     crate::groups::sql::GroupSql,
     crate::import::sql::ImportSql,
     crate::notices::NoticeSql,
+    crate::notifications::sql::NotificationSql,
     crate::openings::sql::BoardSql,
     crate::openings::sql::OpeningSql,
     crate::recommender::sql::DueSql,

@@ -31,6 +31,7 @@ pub const SURFACES: &[Surface] = &[
     crate::directory::SURFACE,
     crate::feed::SURFACE,
     crate::groups::SURFACE,
+    crate::notifications::SURFACE,
     crate::openings::SURFACE,
     crate::recommender::SURFACE,
     crate::marketplace::SURFACE,

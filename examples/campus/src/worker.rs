@@ -12,6 +12,8 @@ use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
 use crate::marketplace::expiry::ExpireDeals;
 use crate::mentorship::matching::{AssignMatches, ScoreMentees};
+use crate::notifications::delivery::Deliver;
+use crate::notifications::digest::{self, SendDigests};
 use crate::openings::expire::{self, CloseExpired};
 use crate::recommender;
 use crate::staff::accrual::{self, AccrueLeave};
@@ -35,6 +37,7 @@ pub const QUEUES: &[(&str, u32)] = &[
     (ComputeRun::QUEUE, 1),
     (AnswerMessage::QUEUE, 4),
     (SendMessage::QUEUE, 4),
+    (Deliver::QUEUE, 4),
 ];
 
 /// Runs jobs, and what is done by the clock, until `stop` is ready, then lets the running ones finish.
@@ -49,6 +52,7 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
         .cron(expire::timetable()?)
         .cron(ExpireDeals::schedule()?)
         .cron(accrual::monthly()?)
+        .cron(digest::schedule()?)
         .every("search.compact", Duration::from_mins(1), |batch| async move {
             let app: &App<B> = batch.state();
             app.search.compact(app.backend.pool(), COMPACTION).await?;
@@ -99,4 +103,6 @@ handle! {
     ComputeRun,
     AnswerMessage,
     SendMessage,
+    Deliver,
+    SendDigests,
 }

@@ -7,6 +7,7 @@ use super::{audit, require, search};
 use crate::access::PlatformCapability;
 use crate::backend::Backend;
 use crate::error::Result;
+use crate::flags::Flag;
 use crate::http::layout::page;
 use crate::http::session::Session;
 use crate::http::{Routes, Site};
@@ -76,6 +77,15 @@ async fn overview<B: Backend>(State(site): State<Site<B>>, session: Session) -> 
                         }
                         p.soft { a href="/admin/audit/verify" { "Is it still what was signed?" } }
                     }
+                }
+                li.card {
+                    h2.hit { "New work" }
+                    ul.plain {
+                        @for flag in Flag::ALL {
+                            li { code { (flag.as_str()) } " for " (app.flags.percent(flag)) " % of the people" span.soft { (flag.about()) } }
+                        }
+                    }
+                    p.soft { "Changed with " code { "--flag NAME=PERCENT" } "." }
                 }
                 @if let Some(index) = &index {
                     li.card {

@@ -117,9 +117,9 @@ async fn tell<B: Backend>(app: &App<B>, announcement_id: &str) -> Result<()> {
             url: format!("/announcements/{}", news.id),
             scope: news.scope.clone(),
         };
-        for member in page.items.iter().filter(|member| member.user().as_str() != news.author_id) {
-            notices::tell(&mut *tx, member.user().as_str(), &notice).await?;
-        }
+        let people = page.items.iter().map(|member| member.user().as_str());
+        let people: Vec<&str> = people.filter(|id| *id != news.author_id).collect();
+        notices::tell(app, &mut tx, &people, &notice).await?;
         app.commit(tx).await?;
         match page.next {
             Some(next) => request = PageRequest::first(BATCH).after(next),

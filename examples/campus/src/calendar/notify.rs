@@ -64,7 +64,7 @@ async fn tell_moved_up<B: Backend>(app: &App<B>, job: &TellMovedUp) -> Result<()
     }
     let entity = format!("{}/{}", event.id, job.place);
     let notice = notice(TellMovedUp::KIND, entity, format!("You have a place: {}", event.title), &event);
-    notices::tell(&mut *tx, &job.person_id, &notice).await?;
+    notices::tell(app, &mut tx, &[&job.person_id], &notice).await?;
     app.commit(tx).await
 }
 
@@ -81,9 +81,8 @@ async fn tell_cancelled<B: Backend>(app: &App<B>, event_id: &str) -> Result<()> 
             let notice = notice(TellCancelled::KIND, event.id.clone(), format!("Called off: {}", event.title), &event);
             let people: Vec<&str> = rsvps.iter().map(|rsvp| &*rsvp.person_id).collect();
             let readers = event.readers()?.who(app, &mut tx, &people).await?;
-            for (person_id, _) in people.into_iter().zip(readers).filter(|(_, is_reader)| *is_reader) {
-                notices::tell(&mut *tx, person_id, &notice).await?;
-            }
+            let people = people.into_iter().zip(readers).filter(|(_, is_reader)| *is_reader);
+            notices::tell(app, &mut tx, &people.map(|(id, _)| id).collect::<Vec<_>>(), &notice).await?;
             app.commit(tx).await?;
         }
     }

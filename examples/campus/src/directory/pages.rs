@@ -158,7 +158,7 @@ async fn own<B: Backend>(State(site): State<Site<B>>, session: Session) -> Resul
         Some(&viewer),
         "",
         &html! {
-            p.soft { a href=(path(&profile.id)) { "As you see it" } }
+            p.soft { a href=(path(&profile.id)) { "As you see it" } " · " a href="/settings/notifications" { "What you are told, and how" } }
             h1 { "Your profile" }
             p.lead { "Everybody sees your name and your headline. For the rest you choose; only what is for everyone can be found by searching." }
             form.write.card method="post" action="/me" {

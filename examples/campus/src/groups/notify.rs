@@ -8,7 +8,8 @@ use stoa_membership::{Filter, PageRequest};
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Result;
-use crate::groups::sql::GroupSql as _;
+use crate::groups::sql::{GroupSql as _, NOTIFICATIONS, Notification};
+use crate::notifications::delivery;
 
 /// How many members are told in one transaction.
 const BATCH: u32 = 500;
@@ -40,10 +41,12 @@ async fn tell<B: Backend>(app: &App<B>, post_id: &str) -> Result<()> {
         // A post that is gone by now needs no announcement.
         let Some(post) = tx.post(post_id).await? else { return Ok(()) };
         let page = app.membership.list_by_scope(&mut tx, &post.scope()?, &Filter::default(), &request).await?;
-        let now = Utc::now().timestamp_micros();
-        for member in page.items.iter().filter(|member| member.user().as_str() != post.author_id) {
-            tx.insert_notification(member.user().as_str(), post_id, now).await?;
-        }
+        let created_at = Utc::now().timestamp_micros();
+        let people = page.items.iter().map(|member| member.user().as_str());
+        let people: Vec<&str> = people.filter(|id| *id != post.author_id).collect();
+        let rows: Vec<_> = people.iter().map(|person_id| Notification { person_id, post_id, created_at }).collect();
+        NOTIFICATIONS.write(&mut *tx, &rows).await?;
+        delivery::enqueue(app, &mut tx, &people, NotifyGroup::KIND, post_id).await?;
         app.commit(tx).await?;
         match page.next {
             Some(next) => request = PageRequest::first(BATCH).after(next),

@@ -1,13 +1,40 @@
 //! Statements of the groups.
 
+use serde::Serialize;
 use sqlx::Result;
 
 use super::Group;
 use super::posts::Post;
+use crate::bulk::Bulk;
 use crate::sql::portable;
 
+/// Somebody who is told of a post, as a statement for many takes it.
+#[derive(Serialize)]
+pub(super) struct Notification<'a> {
+    pub(super) person_id: &'a str,
+    pub(super) post_id: &'a str,
+    pub(super) created_at: i64,
+}
+
+/// Tells people of a post; telling again changes nothing.
+pub(super) const NOTIFICATIONS: Bulk = Bulk {
+    postgres: r#"
+        INSERT INTO campus_notification (person_id, post_id, created_at)
+        SELECT person_id, post_id, created_at
+        FROM json_to_recordset($1::json) AS row (person_id text, post_id text, created_at bigint)
+        ON CONFLICT DO NOTHING
+    "#,
+    sqlite: r#"
+        INSERT INTO campus_notification (person_id, post_id, created_at)
+        SELECT value ->> 'person_id', value ->> 'post_id', value ->> 'created_at'
+        FROM json_each($1)
+        WHERE true
+        ON CONFLICT DO NOTHING
+    "#,
+};
+
 portable! {
-    /// The queries of groups, their posts, and what people were told of.
+    /// The queries of groups and their posts.
     pub trait GroupSql {
         /// Inserts a group; says whether its id was free.
         async fn insert_group(&mut self, group: &Group) -> Result<bool> {
@@ -179,43 +206,6 @@ portable! {
             .bind(group_id)
             // Every id is made of digits, letters and hyphens, all of them less than a tilde.
             .bind(before.unwrap_or("~"))
-            .bind(limit)
-            .fetch_all(self)
-            .await
-        }
-
-        /// Tells somebody of a post; telling again changes nothing.
-        async fn insert_notification(&mut self, person_id: &str, post_id: &str, created_at: i64) -> Result<()> {
-            sqlx::query(
-                r#"
-                INSERT INTO campus_notification (person_id, post_id, created_at)
-                VALUES ($1, $2, $3)
-                ON CONFLICT DO NOTHING
-                "#,
-            )
-            .bind(person_id)
-            .bind(post_id)
-            .bind(created_at)
-            .execute(self)
-            .await?;
-            Ok(())
-        }
-
-        /// Reads the newest posts somebody was told of.
-        async fn notified_posts(&mut self, person_id: &str, limit: i64) -> Result<Vec<Post>> {
-            sqlx::query_as(
-                r#"
-                SELECT post.id, post.group_id, team.kind AS group_kind, post.author_id,
-                    post.title, post.body, post.created_at, post.edited_at
-                FROM campus_notification AS notification
-                JOIN campus_post AS post ON post.id = notification.post_id
-                JOIN campus_group AS team ON team.id = post.group_id
-                WHERE notification.person_id = $1
-                ORDER BY notification.post_id DESC
-                LIMIT $2
-                "#,
-            )
-            .bind(person_id)
             .bind(limit)
             .fetch_all(self)
             .await

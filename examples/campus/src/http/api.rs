@@ -151,6 +151,7 @@ pub(crate) fn document() -> OpenApi {
         crate::feed::api::Api::openapi(),
         crate::groups::api::Api::openapi(),
         crate::groups::member_api::Api::openapi(),
+        crate::notifications::api::Api::openapi(),
         crate::openings::api::Api::openapi(),
         crate::search::api::Api::openapi(),
         crate::marketplace::api::Api::openapi(),

@@ -43,7 +43,7 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                                 input type="search" name="q" value=(query) maxlength="400" placeholder="Search everything" aria-label="Search everything";
                             }
                             form.who method="post" action="/sign-out" {
-                                a href="/me" { (viewer.person.name) } " · " button.link { "Sign out" }
+                                a href="/notifications" { "Notifications" } " · " a href="/me" { (viewer.person.name) } " · " button.link { "Sign out" }
                             }
                         }
                     }

@@ -17,6 +17,8 @@ use crate::caller::Caller;
 use crate::code;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
+use crate::notices::{self, Notice};
+use crate::readers::Readers;
 use crate::retry::retried;
 
 pub(crate) const REDEEMED: Action = Action::new("bits.marketplace.v1.RedemptionService/Redeem");
@@ -89,7 +91,17 @@ pub async fn verify<B: Backend>(app: &App<B>, caller: &Caller, partner_id: &str,
     let after = Redemption { verified_at: Some(now), ..before };
     let deal = Entity::new(EntityType::from_static("deal"), EntityId::new(&*after.deal_id)?);
     app.audit.record(&mut tx, &caller.record(VERIFIED, after.entity()?)?.scope(deal)).await?;
+    // Somebody else may have come with it.
+    let notice = Notice {
+        kind: "marketplace.code_taken".into(),
+        entity: after.deal_id.clone(),
+        title: "A code of yours was taken".into(),
+        url: format!("/deals/{}", after.deal_id),
+        scope: Readers::Everyone.to_string(),
+    };
+    notices::tell(app, &mut tx, &[&after.person_id], &notice).await?;
     app.commit(tx.into_inner()).await?;
+    app.jobs.wake();
     Ok(after)
 }
 

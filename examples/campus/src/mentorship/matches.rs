@@ -61,9 +61,10 @@ async fn attempt_to_propose<B: Backend>(
         return Err(Error::Conflict("you two have been matched here before".into()));
     }
     app.audit.record(&mut tx, &caller.record(PROPOSED, proposed.entity()?)?.after(&proposed)?).await?;
-    notices::tell(&mut *tx, other.as_str(), &proposed.notice("propose", "Somebody proposes a mentorship to you")?)
-        .await?;
+    let notice = proposed.notice("propose", "Somebody proposes a mentorship to you")?;
+    notices::tell(app, &mut tx, &[other.as_str()], &notice).await?;
     app.commit(tx).await?;
+    app.jobs.wake();
     Ok(proposed)
 }
 
@@ -114,12 +115,11 @@ async fn attempt_to_decide<B: Backend>(app: &App<B>, caller: &Caller, id: &str, 
     let record = caller.record(decision.action(), after.entity()?)?.diff(&before, &after)?;
     app.audit.record(&mut tx, &record).await?;
     let notice = after.notice(decision.as_str(), &format!("A mentorship of yours is {}", after.state))?;
-    for person in [&after.mentor_user_id, &after.mentee_user_id] {
-        if person != caller.user.as_str() {
-            notices::tell(&mut *tx, person, &notice).await?;
-        }
-    }
+    let both = [&*after.mentor_user_id, &*after.mentee_user_id];
+    let others: Vec<&str> = both.into_iter().filter(|person| *person != caller.user.as_str()).collect();
+    notices::tell(app, &mut tx, &others, &notice).await?;
     app.commit(tx.into_inner()).await?;
+    app.jobs.wake();
     Ok(after)
 }
 

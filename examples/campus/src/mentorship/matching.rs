@@ -290,8 +290,7 @@ async fn make_matches<B: Backend>(app: &App<B>, run: &Run, facts: &Facts, pairs:
         let proposed = Match::new(mentor, mentee, "matching", pair.score, Some(&run.id));
         if tx.insert_match(&proposed).await? {
             let notice = proposed.notice("propose", "The matching has found somebody for you")?;
-            notices::tell(&mut *tx, &pair.mentor, &notice).await?;
-            notices::tell(&mut *tx, &pair.mentee, &notice).await?;
+            notices::tell(app, &mut tx, &[&pair.mentor, &pair.mentee], &notice).await?;
             records.push(Record::new(PROPOSED, &matching, proposed.entity()?).scope(run.entity()?).after(&proposed)?);
         } else {
             tx.free_place(&run.programme_id, &pair.mentee).await?;

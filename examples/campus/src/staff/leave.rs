@@ -18,6 +18,8 @@ use crate::app::App;
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::notices::{self, Notice};
+use crate::readers::Readers;
 use crate::sql::MetaSql as _;
 use crate::text::line;
 
@@ -380,7 +382,16 @@ async fn try_decide<B: Backend>(app: &App<B>, caller: &Caller, request: &str, de
     tx.decide_leave_request(&request.id, state, caller.user.as_str(), now).await?;
     let request = Request { state: state.into(), decided_by: Some(caller.user.to_string()), ..request };
     record(app, &mut tx, caller, action, &employee, &request).await?;
+    let notice = Notice {
+        kind: "staff.leave_decided".into(),
+        entity: request.id.clone(),
+        title: format!("Your leave is {state}"),
+        url: "/staff".into(),
+        scope: Readers::Everyone.to_string(),
+    };
+    notices::tell(app, &mut tx, &[&employee.person_id], &notice).await?;
     app.commit(tx.into_inner()).await?;
+    app.jobs.wake();
     Ok(request)
 }
 

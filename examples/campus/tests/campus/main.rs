@@ -19,6 +19,7 @@ mod marketplace;
 mod members;
 mod mentorship;
 mod migrations;
+mod notification_channels;
 mod notifications;
 mod openings;
 mod pages;
