@@ -7,8 +7,12 @@ const ALPHABET: [u8; 32] = *b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// Sixty random bits, as `ABCD-EFGH-JKMN`.
 pub(crate) fn new() -> String {
-    let bits = Uuid::new_v4().as_u128();
     // A random UUID has fixed bits in its middle; the lowest sixty are all random.
+    of(Uuid::new_v4().as_u128())
+}
+
+/// The code of the lowest sixty bits.
+pub(crate) fn of(bits: u128) -> String {
     let digit = |place: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * place)) & 31).unwrap_or_default()]);
     let group = |from: u32| (from..from + 4).map(digit).collect::<String>();
     [group(0), group(4), group(8)].join("-")

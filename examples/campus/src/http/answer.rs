@@ -103,7 +103,7 @@ fn page(status: StatusCode, refusal: &Refusal, has_picker: bool) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
     let content = html! {
         h1 { (title) }
-        p.lead { (refusal.detail) }
+        p.lead { (sentence(&refusal.detail)) }
         @if refusal.sign_in == SignIn::Irrelevant {
             p { a href="/" { "Back to the start" } }
         } @else if has_picker {
@@ -111,6 +111,12 @@ fn page(status: StatusCode, refusal: &Refusal, has_picker: bool) -> Response {
         }
     };
     (status, bare_page(title, &content)).into_response()
+}
+
+/// A detail as a page says it.
+fn sentence(detail: &str) -> String {
+    let mut letters = detail.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).chain(['.']).collect()).unwrap_or_default()
 }
 
 /// The web framework refuses in plain text, or without a word.

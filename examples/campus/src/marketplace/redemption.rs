@@ -5,6 +5,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 use stoa_audit::{Action, Audited, Entity, EntityId, EntityType};
 use stoa_capabilities::scoped;
+use stoa_search::Surface;
 use utoipa::ToSchema;
 
 use super::deals::DealState;
@@ -19,6 +20,7 @@ use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::notices::{self, Notice};
 use crate::readers::Readers;
+use crate::recommender::{self, Act};
 use crate::retry::retried;
 
 pub(crate) const REDEEMED: Action = Action::new("bits.marketplace.v1.RedemptionService/Redeem");
@@ -61,6 +63,7 @@ async fn attempt_to_redeem<B: Backend>(app: &App<B>, caller: &Caller, deal_id: &
     }
     let record = caller.record(REDEEMED, redemption.entity()?)?.scope(deal.entity()?).after(&redemption)?;
     app.audit.record(&mut tx, &record).await?;
+    recommender::signal(app, &mut tx, &caller.user, &Surface::MARKETPLACE, &deal.id, Act::Redeem).await?;
     if !tx.count_redemption(&deal.id, redemption.redeemed_at).await? {
         let why = match redemption.redeemed_at {
             now if now < deal.starts_at => "this deal has not begun yet",

@@ -32,3 +32,4 @@ mod staff;
 mod standin;
 mod surfaces;
 mod whatsapp;
+mod workers;
