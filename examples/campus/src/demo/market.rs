@@ -12,6 +12,7 @@ use crate::app::{App, EVERYONE};
 use crate::backend::Backend;
 use crate::bulk::Bulk;
 use crate::caller::Caller;
+use crate::code;
 use crate::error::Result;
 use crate::marketplace::deals::{self, Deal, DealState};
 use crate::marketplace::redemption::Redemption;

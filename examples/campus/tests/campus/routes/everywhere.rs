@@ -59,7 +59,12 @@ pub(super) const GATHERED: &[Case] = &[
 /// How somebody is told of what: their own choice, and of nobody else's concern.
 pub(super) const SETTINGS: &[Case] = &[
     anyone("gus", "/settings/notifications", TOLD, "bits.notifications.v1.PreferenceService/UpdatePreferences"),
-    anyone("gus", "/api/v1/settings/notifications", TOLD_JSON, "bits.notifications.v1.PreferenceService/UpdatePreferences"),
+    anyone(
+        "gus",
+        "/api/v1/settings/notifications",
+        TOLD_JSON,
+        "bits.notifications.v1.PreferenceService/UpdatePreferences",
+    ),
     open("gus", "/settings/notifications"),
     open("gus", "/api/v1/settings/notifications"),
     anyone("gus", "/settings/whatsapp/code", "", "bits.whatsapp.v1.OptInService/CreateCode"),
@@ -70,7 +75,8 @@ pub(super) const SETTINGS: &[Case] = &[
     open("gus", "/api/v1/whatsapp"),
 ];
 
-const TOLD: &str = "want=event+in_app&want=staff+digest&digest=daily&quiet_from=22:00&quiet_until=07:00&time_zone=Europe%2FLisbon";
+const TOLD: &str =
+    "want=event+in_app&want=staff+digest&digest=daily&quiet_from=22:00&quiet_until=07:00&time_zone=Europe%2FLisbon";
 const TOLD_JSON: &str = r#"{"channels": {"event": ["in_app"]}, "quiet_from": "21:00", "quiet_until": "06:00",
     "time_zone": "Europe/Oslo", "digest": "weekly"}"#;
 
