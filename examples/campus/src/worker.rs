@@ -28,7 +28,7 @@ const COMPACTION: Duration = Duration::from_secs(20);
 const RECOMMENDING: Duration = Duration::from_mins(8);
 
 /// Every queue, and how many of its jobs run at once.
-pub const QUEUES: [(&str, u32); 9] = [
+pub const QUEUES: &[(&str, u32)] = &[
     (NotifyGroup::QUEUE, 4),
     (CloseExpired::QUEUE, 1),
     (ScoreMentees::QUEUE, 4),
@@ -74,7 +74,7 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
 
 /// Serves every queue, and nothing by the clock.
 pub fn serving<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
-    QUEUES.into_iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, slots))
+    QUEUES.iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, *slots))
 }
 
 macro_rules! handle {

@@ -16,25 +16,29 @@ use stoa_capabilities::Domain as _;
 use crate::fixture::{Fixture, OnPostgres, OnSqlite};
 use crate::routes::cases;
 
-/// Tables of no surface: what every surface tells people through, what was imported, and facts about the database.
-const SHARED_TABLES: [&str; 3] = ["campus_document", "campus_meta", "campus_notice"];
+/// Tables of no surface: what was imported, and facts about the database.
+const SHARED_TABLES: [&str; 2] = ["campus_document", "campus_meta"];
 
 /// Addresses of no surface: home, sign-in, and what reads from all of them.
 const SHARED_PATHS: [&str; 6] = ["/", "/people", "/sign-out", "/search", "/documents", "/api/v1/search"];
 
-/// What is recorded by jobs, which no route writes.
-const BY_JOBS: [&str; 4] = [
+/// What is recorded by jobs, and of what people write by WhatsApp: no route that a session opens does.
+const BY_JOBS: [&str; 8] = [
     "bits.marketplace.v1.DealService/ExpireDeal",
     "bits.openings.v1.OpeningService/ExpireOpening",
     "bits.staff.v1.LeaveService/AccrueLeave",
     "bits.staff.v1.PayrollService/ComputePayslips",
+    "bits.whatsapp.v1.OptInService/OptIn",
+    "bits.whatsapp.v1.OptInService/Start",
+    "bits.whatsapp.v1.OptInService/Stop",
+    "bits.whatsapp.v1.WebhookService/ReceiveMessage",
 ];
 
 /// What the buttons of the jobs dashboard record; its routes are its own, and the tests of `admin` press them.
 const BY_THE_DASHBOARD: &str = "bits.jobs.v1.";
 
 /// Surfaces that the demo has nothing of yet.
-const NOT_IN_THE_DEMO: [&str; 4] = ["marketplace", "mentorship", "openings", "recommender"];
+const NOT_IN_THE_DEMO: [&str; 1] = ["whatsapp"];
 
 /// What surfaces list, with the names of those that list it.
 fn listed(of: fn(&Surface) -> Vec<&'static str>) -> Vec<(&'static str, &'static str)> {

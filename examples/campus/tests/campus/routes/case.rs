@@ -111,6 +111,11 @@ impl Case {
         self.method == "POST"
     }
 
+    /// Whether it shows something to whoever is signed in: whatever the method, nothing is changed.
+    pub(super) fn is_shown(&self) -> bool {
+        self.gate != Gate::Public && self.records.is_none()
+    }
+
     pub(super) fn name(&self) -> String {
         format!("{} {} by {}", self.method, self.path, self.by)
     }

@@ -50,7 +50,35 @@ pub(super) const GATHERED: &[Case] = &[
     mixed("mira", "/api/v1/search?q=quetzlacoatlus"),
     mixed("mira", "/api/v1/search?q=pantry"),
     mixed("mira", "/api/v1/search/suggest?q=quetz"),
+    mixed("mira", "/assistant?q=What+is+behind+the+pantry%3F"),
+    mixed("mira", "/api/v1/assistant").posts(r#"{"question": "What is behind the pantry?"}"#),
+    mixed("nora", "/notifications").after_work(),
+    mixed("nora", "/api/v1/notifications"),
 ];
+
+/// How somebody is told of what: their own choice, and of nobody else's concern.
+pub(super) const SETTINGS: &[Case] = &[
+    anyone("gus", "/settings/notifications", TOLD, "bits.notifications.v1.PreferenceService/UpdatePreferences"),
+    anyone(
+        "gus",
+        "/api/v1/settings/notifications",
+        TOLD_JSON,
+        "bits.notifications.v1.PreferenceService/UpdatePreferences",
+    ),
+    open("gus", "/settings/notifications"),
+    open("gus", "/api/v1/settings/notifications"),
+    anyone("gus", "/settings/whatsapp/code", "", "bits.whatsapp.v1.OptInService/CreateCode"),
+    anyone("gus", "/settings/whatsapp/opt-out", "", "bits.whatsapp.v1.OptInService/OptOut"),
+    anyone("gus", "/api/v1/whatsapp/code", "", "bits.whatsapp.v1.OptInService/CreateCode"),
+    anyone("gus", "/api/v1/whatsapp/opt-out", "", "bits.whatsapp.v1.OptInService/OptOut"),
+    open("gus", "/settings/whatsapp"),
+    open("gus", "/api/v1/whatsapp"),
+];
+
+const TOLD: &str =
+    "want=event+in_app&want=staff+digest&digest=daily&quiet_from=22:00&quiet_until=07:00&time_zone=Europe%2FLisbon";
+const TOLD_JSON: &str = r#"{"channels": {"event": ["in_app"]}, "quiet_from": "21:00", "quiet_until": "06:00",
+    "time_zone": "Europe/Oslo", "digest": "weekly"}"#;
 
 /// What whoever administrates the campus reads, the dashboard of the jobs among it.
 pub(super) const ADMINISTRATION: &[Case] = &[
