@@ -84,6 +84,7 @@ fn whatsapp() -> Sender {
     let secret = || Secret::new("known to this test only").unwrap();
     let settings = Settings {
         url: "http://127.0.0.1:9".into(),
+        site: "https://campus.example".parse().unwrap(),
         phone_number_id: "1".into(),
         token: secret(),
         app_secret: secret(),
