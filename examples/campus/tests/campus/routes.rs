@@ -81,7 +81,7 @@ const HERE: Option<&str> = Some("http://localhost:8080");
 
 /// A connection with a provider whom nothing is sent to here.
 fn whatsapp() -> Sender {
-    let secret = || Secret::new("known to this test only").unwrap();
+    let secret = || Secret::new("of-this-test").unwrap();
     let settings = Settings {
         url: "http://127.0.0.1:9".into(),
         site: "https://campus.example".parse().unwrap(),

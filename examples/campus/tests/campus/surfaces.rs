@@ -37,8 +37,8 @@ const BY_JOBS: [&str; 8] = [
 /// What the buttons of the jobs dashboard record; its routes are its own, and the tests of `admin` press them.
 const BY_THE_DASHBOARD: &str = "bits.jobs.v1.";
 
-/// Surfaces that the demo has nothing of yet.
-const NOT_IN_THE_DEMO: [&str; 1] = ["whatsapp"];
+/// Surfaces that the demo has nothing of: people are told when something happens, and nobody has a telephone.
+const NOT_IN_THE_DEMO: [&str; 2] = ["notifications", "whatsapp"];
 
 /// What surfaces list, with the names of those that list it.
 fn listed(of: fn(&Surface) -> Vec<&'static str>) -> Vec<(&'static str, &'static str)> {
