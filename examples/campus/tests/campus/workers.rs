@@ -89,7 +89,6 @@ async fn adminctl_matches_mentees_beside_the_server<F: Fixture>() {
     let jobs = fixture.count("SELECT count(*) FROM jobs_queue_history WHERE queue = 'mentorship_matching'").await;
     assert_eq!(jobs, 301);
     assert!((1..=301).contains(&ran), "{ran}");
-    println!("{}: adminctl ran {ran} of {jobs} jobs", std::any::type_name::<F>());
     until(&fixture, "SELECT count(*) FROM campus_mentorship_run WHERE state = 'running'", 0).await;
     assert_eq!(fixture.count("SELECT matched FROM campus_mentorship_run").await, 300);
     assert_eq!(fixture.count("SELECT count(*) FROM campus_mentorship_match").await, 300);
@@ -123,12 +122,20 @@ async fn adminctl_lets_deals_expire_beside_the_server<F: Fixture>() {
         app.commit(tx).await.unwrap();
     })
     .await;
-    // The server runs one of them at a time, and may add one by its clock.
-    assert!((1..=21).contains(&ran), "{ran}");
-    println!("{}: adminctl ran {ran} of 20 jobs", std::any::type_name::<F>());
+    // The server may have been quicker, and may add one by its clock.
+    assert!(ran <= 21, "{ran}");
     assert_eq!(fixture.count("SELECT count(*) FROM campus_deal WHERE state = 'expired'").await, 1500);
     assert_eq!(fixture.count(marketplace::EXPIRED).await, 1500, "one record for each");
     assert_eq!((fixture.count(marketplace::DOCUMENTS).await, fixture.count(marketplace::LISTINGS).await), (0, 0));
+
+    // The server is gone by now: what comes is left to `adminctl`.
+    fixture.execute("UPDATE campus_deal SET state = 'published'").await;
+    let mut tx = app.begin().await.unwrap();
+    app.jobs.enqueue(&mut tx, &ExpireDeals {}).await.unwrap();
+    app.commit(tx).await.unwrap();
+    let tally = adminctl(fixture.url(), "jobs run --queue=marketplace_deal_expiry --drain").remove(0);
+    assert_eq!(tally["succeeded"], 1, "{tally}");
+    assert_eq!(fixture.count("SELECT count(*) FROM campus_deal WHERE state = 'expired'").await, 1500);
 }
 
 macro_rules! on_both {
