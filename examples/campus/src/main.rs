@@ -57,10 +57,6 @@ struct Serve {
     /// Where to listen. The person picker exists only on a loopback address.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
-    #[command(flatten)]
-    sign_in: SignIn,
-    #[command(flatten)]
-    letters: Letters,
     /// Turns new work on, off, or on for a share of the people: `NAME=on`, `NAME=off`, `NAME=25`. Staff see at `/admin` what there is.
     #[arg(long = "flag", value_name = "NAME=SHARE")]
     flags: Vec<flags::Setting>,
@@ -74,6 +70,10 @@ struct Serve {
     /// the log on an SQLite file is sealed by a key beside that file, and the log on PostgreSQL not at all.
     #[arg(long, value_name = "FILE")]
     audit_key: Option<PathBuf>,
+    #[command(flatten)]
+    sign_in: SignIn,
+    #[command(flatten)]
+    letters: Letters,
     #[command(flatten)]
     assistant: Assistant,
     #[command(flatten)]

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::notices::Notice;
+use crate::text::line;
 
 /// How long a mail server may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,6 +68,7 @@ impl Mailer {
     }
 
     fn new(from: &str, site: &Url, sink: Sink) -> Result<Self> {
+        let from = line("the sender", from, 320)?;
         let from =
             from.parse().map_err(|_| Error::Invalid("the sender must be NAME <ADDRESS> or an address".into()))?;
         if !matches!(site.scheme(), "http" | "https") || !site.has_host() {

@@ -581,6 +581,7 @@ fn a_mail_server_is_told_no_password_in_the_clear() {
     for (from, site) in [
         ("", "https://campus.example"),
         ("campus", "https://campus.example"),
+        ("Cam\u{7}pus <campus@campus.example>", "https://campus.example"),
         ("campus@campus.example\r\nBcc: a@b.example", "https://campus.example"),
         ("campus@campus.example", "ftp://campus.example"),
     ] {
