@@ -209,6 +209,10 @@ async fn a_question_is_answered_as_whoever_asks<F: Fixture>() {
     join(&app, &stranger, OTHER_PHONE).await;
     writes(&app, "wamid.1", PHONE, QUESTION).await;
     writes(&app, "wamid.2", OTHER_PHONE, QUESTION).await;
+    // A process that is not configured for it leaves the jobs to one that is.
+    let tally = drain(&App { whatsapp: None, ..app.clone() }).await;
+    assert_eq!((tally.succeeded, tally.failed, tally.dead, tally.released), (0, 0, 0, 2));
+    fixture.execute(LATER).await;
     drain(&app).await;
     let (members, strangers) = (texts(&provider, PHONE), texts(&provider, OTHER_PHONE));
     assert!(members[1].contains("reading room") && members[1].contains("\n\n[1] "), "{members:?}");
