@@ -137,7 +137,7 @@ const OWNED: [Page; 7] = [
     ("group", "/groups/chess", None),
     ("group-edit", "/groups/chess/edit", None),
     ("members", "/groups/chess/members", None),
-    ("members-history", "/groups/chess/members/history", None),
+    ("members-history", "/groups/chess/members/history?person=amara-lindqvist", None),
     ("post", "/posts/{}", Some(GROUPS)),
     ("event", "/events/{}", Some(EVENT)),
     ("event-attendees", "/events/{}/attendees", Some(EVENT)),
