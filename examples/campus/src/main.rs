@@ -60,10 +60,6 @@ struct Serve {
     /// Where people find campus: links in e-mails and messages lead there. Default: where it listens.
     #[arg(long, value_name = "URL")]
     site_url: Option<Url>,
-    #[command(flatten)]
-    sign_in: SignIn,
-    #[command(flatten)]
-    letters: Letters,
     /// Turns new work on, off, or on for a share of the people: `NAME=on`, `NAME=off`, `NAME=25`. Staff see at `/admin` what there is.
     #[arg(long = "flag", value_name = "NAME=SHARE")]
     flags: Vec<flags::Setting>,
@@ -77,6 +73,10 @@ struct Serve {
     /// the log on an SQLite file is sealed by a key beside that file, and the log on PostgreSQL not at all.
     #[arg(long, value_name = "FILE")]
     audit_key: Option<PathBuf>,
+    #[command(flatten)]
+    sign_in: SignIn,
+    #[command(flatten)]
+    letters: Letters,
     #[command(flatten)]
     assistant: Assistant,
     #[command(flatten)]

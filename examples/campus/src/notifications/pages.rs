@@ -37,6 +37,7 @@ async fn list<B: Backend>(State(site): State<Site<B>>, session: Session) -> Resu
                 h1 { "Notifications" }
                 a.button href="/settings/notifications" { "Choose what you are told" }
             }
+            p.lead { "What you were told and may still read, the newest first." }
             @if told.is_empty() {
                 p.soft { "Nothing yet. You hear of what is written in your groups, of events you answer, and of what is decided about you: " a href="/groups" { "find a group" } "." }
             }
@@ -79,7 +80,7 @@ async fn settings<B: Backend>(State(site): State<Site<B>>, session: Session) -> 
             }
             form.write.card method="post" action="/settings/notifications" {
                 div.scroll {
-                    table {
+                    table.choices {
                         thead {
                             tr {
                                 th scope="col" { "Of" }
@@ -115,7 +116,7 @@ async fn settings<B: Backend>(State(site): State<Site<B>>, session: Session) -> 
                         }
                     } }
                     label { "Quiet from" input type="time" name="quiet_from" value=(written.quiet_from); }
-                    label { "until" input type="time" name="quiet_until" value=(written.quiet_until); }
+                    label { "Quiet until" input type="time" name="quiet_until" value=(written.quiet_until); }
                     label { "Time zone" input name="time_zone" required maxlength="64" list="zones" value=(written.time_zone) autocomplete="off"; }
                 }
                 p.soft { "In quiet hours nothing leaves campus: it comes when they end." }
