@@ -1,7 +1,7 @@
 //! What somebody may like: made in the background of what people do, and shown with the reason.
 //!
-//! Whoever does something leaves a [`signal`] in the same transaction. A batch ([`run`]) turns signals and changes of memberships into what
-//! each person did lately, and makes new candidates for whoever is concerned. [`read`] shows of these what the viewer may
+//! Whoever does something leaves a [`signal`] in the same transaction. A batch ([`run()`]) turns signals and changes of memberships into what
+//! each person did lately, and makes new candidates for whoever is concerned. [`read()`] shows of these what the viewer may
 //! see *now*: a candidate is a hint, never a permission.
 
 pub mod read;

@@ -2,8 +2,8 @@
 //!
 //! Everything here happens under the lock of the event's row. Whoever is going or waiting is counted in that row.
 //! A place belongs to active readers only. Leaving a group, being removed or banned gives it back in the same transaction
-//! ([`forfeit`]); a membership that ends otherwise (it runs out, a command ends it) is noticed when somebody wants the place
-//! ([`settle`]), and is not listed from the moment it ended.
+//! (`forfeit`); a membership that ends otherwise (it runs out, a command ends it) is noticed when somebody wants the place
+//! (`settle`), and is not listed from the moment it ended.
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};

@@ -93,7 +93,7 @@ impl Field {
     }
 }
 
-/// Everything about somebody. Never handed out: [`shown`](Self::shown) is.
+/// Everything about somebody. Never handed out: what a viewer may see of it is.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
 pub struct Profile {
     /// The person.
