@@ -29,7 +29,8 @@ const RECOMMENDING: Duration = Duration::from_mins(8);
 
 /// Every queue, and how many of its jobs run at once.
 pub const QUEUES: &[(&str, u32)] = &[
-    (NotifyGroup::QUEUE, 4),
+    // A fan-out to thousands keeps a processor of the database busy: the others are for people who wait.
+    (NotifyGroup::QUEUE, 1),
     (CloseExpired::QUEUE, 1),
     (ScoreMentees::QUEUE, 4),
     (ExpireDeals::QUEUE, 1),
