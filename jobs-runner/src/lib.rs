@@ -50,11 +50,11 @@ pub use periodic::{Batch, Lead};
 pub use postgres::Postgres;
 pub use record::{AttemptError, DeadReason, Filter, JobId, JobRecord, State};
 pub use runner::{Runner, Tally};
-pub use source::{Durability, Source};
+pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::{
-    Cancelled, Claim, ClaimRequest, Claimed, Due, Enqueued, NewJob, Orphans, Outcome, Report, Reported, Rescued,
-    Signal, Since, Store, Token, Turned, Unique, WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, Due, Durability, Enqueued, NewJob, Orphans, Outcome, Report, Reported,
+    Rescued, Signal, Since, Store, Token, Turned, Unique, WorkerId,
 };
 pub use timetable::{CronEntry, CronRecord, Settlement, Timetable};

@@ -414,6 +414,7 @@ async fn turn(
         .bind(request.map_or(0, |request| request.token.as_i64()))
         .bind(request.and_then(|request| request.since).unwrap_or([DateTime::UNIX_EPOCH; 10]).to_vec())
         .bind(request.map_or(0, |request| request.worker.as_i64()))
+        .bind(request.is_some_and(|request| request.durability == Durability::Volatile))
         .fetch_all(&mut *conn)
         .await?;
     replan_if_slow(conn, started.elapsed(), reports.len() + rows.len()).await;
@@ -637,17 +638,6 @@ impl Source for PgPool {
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {
         Ok(tx.commit().await?)
-    }
-
-    async fn begin_turn(&self, durability: Durability) -> Result<Option<Self::Transaction>> {
-        Ok(match durability {
-            // One statement, and one round trip less than a transaction of several.
-            Durability::Durable => None,
-            // The disk takes longer than the round trips.
-            Durability::Volatile => {
-                Some(self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off").await?)
-            }
-        })
     }
 
     async fn notify(&self) -> Result<()> {

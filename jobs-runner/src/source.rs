@@ -25,8 +25,7 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// Begins a transaction for what a worker does between two beats, or none if that is better off on a bare connection. By
     /// default there is none.
-    fn begin_turn(&self, durability: Durability) -> impl Future<Output = Result<Option<Self::Transaction>>> + Send {
-        let _ = durability;
+    fn begin_turn(&self) -> impl Future<Output = Result<Option<Self::Transaction>>> + Send {
         ready(Ok(None))
     }
 
@@ -40,13 +39,4 @@ pub trait Source: Clone + Send + Sync + 'static {
         drop(heard);
         pending()
     }
-}
-
-/// What a commit must survive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// A crash of the database: outcomes of jobs.
-    Durable,
-    /// Nothing, not even that: claims, which nobody misses but who made them.
-    Volatile,
 }

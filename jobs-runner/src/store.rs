@@ -353,6 +353,18 @@ pub struct ClaimRequest<'a> {
     /// Passes over jobs that were due before this moment, which spares walking over what is left of finished ones. Who uses it
     /// looks without it now and then.
     pub since: Option<Since>,
+    /// What the commit of this claim, and of all that its transaction did before, must survive.
+    pub durability: Durability,
+}
+
+/// What a commit must survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A crash of the database.
+    Durable,
+    /// Not even that: a claim that is lost is made again, and nobody misses it but who made it. A backend may wait for the disk
+    /// nevertheless.
+    Volatile,
 }
 
 /// For each priority the moment before which nothing is looked for.

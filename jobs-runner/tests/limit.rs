@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
 use stoa_jobs_runner::{
-    ClaimRequest, Context, EnqueueOptions, Failure, Filter, Handler, Job, Jobs, Kind, Limit, LimitKey, Memory,
-    PageRequest, Postgres, Queue, Runner, Source, Sqlite, Store, Token, WorkerId, memory,
+    ClaimRequest, Context, Durability, EnqueueOptions, Failure, Filter, Handler, Job, Jobs, Kind, Limit, LimitKey,
+    Memory, PageRequest, Postgres, Queue, Runner, Source, Sqlite, Store, Token, WorkerId, memory,
 };
 use tokio::sync::Notify;
 
@@ -116,6 +116,7 @@ async fn claim(conn: &mut PgConnection) -> (usize, Option<Duration>) {
         token: Token::random(),
         worker: WorkerId::random(),
         since: None,
+        durability: Durability::Durable,
     };
     let turned = Postgres.turn(conn, &[], Some(&request)).await.unwrap();
     (turned.claimed.len(), turned.opens_in)
@@ -216,6 +217,7 @@ async fn a_rate_opens_when_its_window_has_passed() {
             token: Token::random(),
             worker: WorkerId::random(),
             since: None,
+            durability: Durability::Durable,
         };
         let turned = Memory.turn(&mut conn, &[], Some(&request)).await.unwrap();
         (turned.claimed.len(), turned.opens_in)

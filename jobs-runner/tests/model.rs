@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use stoa_jobs_runner::{
-    Claim, ClaimRequest, CronEntry, DeadReason, Due, Filter, JobId, JobRecord, Kind, Limit, LimitKey, Memory, Name,
-    NewJob, Orphans, Outcome, Postgres, Queue, Rate, Report, Settlement, Signal, Source, Sqlite, State, Store, Token,
-    Unique, WorkerId, memory,
+    Claim, ClaimRequest, CronEntry, DeadReason, Due, Durability, Filter, JobId, JobRecord, Kind, Limit, LimitKey,
+    Memory, Name, NewJob, Orphans, Outcome, Postgres, Queue, Rate, Report, Settlement, Signal, Source, Sqlite, State,
+    Store, Token, Unique, WorkerId, memory,
 };
 
 static QUEUES: [Queue; 2] = [Queue::from_static("default"), Queue::from_static("mail")];
@@ -440,9 +440,8 @@ async fn answer<S: Store>(
         Operation::Turn { queue, kinds, worker: claimer, lease, limit, reports } => {
             let token = Token::from(i64::try_from(number).unwrap());
             let claims = history.pick(reports.iter().map(|(index, _)| *index));
-            let outcomes = reports.iter().map(|(_, outcome)| outcome.clone());
-            let reports = claims.into_iter().zip(outcomes).map(|(claim, outcome)| Report { claim, outcome });
-            let reports: Vec<Report> = reports.collect();
+            let reports = claims.into_iter().zip(reports).map(|(claim, (_, outcome))| (claim, outcome.clone()));
+            let reports: Vec<Report> = reports.map(|(claim, outcome)| Report { claim, outcome }).collect();
             store.beat(conn, worker(*claimer), (*lease).into()).await.unwrap();
             // In two calls, for what the reports make due may be left to the next one.
             let reported = store.turn(conn, &reports, None).await.unwrap().reported;
@@ -454,6 +453,7 @@ async fn answer<S: Store>(
                 token,
                 worker: worker(*claimer),
                 since: None,
+                durability: Durability::Durable,
             };
             let mut claimed = store.turn(conn, &[], Some(&request)).await.unwrap().claimed;
             claimed.sort_by_key(|job| job.claim.id);

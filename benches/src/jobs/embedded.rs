@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use stoa_jobs_runner::{
-    ClaimRequest, Job, Jobs, Kind, Outcome, Queue, Report, Runner, Source, Sqlite, Store, Token, WorkerId, sqlite,
+    ClaimRequest, Durability, Job, Jobs, Kind, Outcome, Queue, Report, Runner, Source, Sqlite, Store, Token, WorkerId,
+    sqlite,
 };
 
 use super::{BATCH, Nothing};
@@ -74,8 +75,15 @@ async fn one_by_one(pool: &sqlx::SqlitePool, jobs: usize) -> f64 {
     let (mut reports, mut done) = (Vec::new(), 0);
     let started = Instant::now();
     loop {
-        let request =
-            ClaimRequest { queue: &queue, kinds: &kinds, limit: 1, token: Token::random(), worker, since: None };
+        let request = ClaimRequest {
+            queue: &queue,
+            kinds: &kinds,
+            limit: 1,
+            token: Token::random(),
+            worker,
+            since: None,
+            durability: Durability::Durable,
+        };
         let turned = Sqlite.turn(&mut conn, &reports, Some(&request)).await.expect("the file is there");
         done += turned.reported.len();
         let Some(job) = turned.claimed.first() else { break };

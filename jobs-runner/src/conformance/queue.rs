@@ -11,9 +11,9 @@ use tokio::sync::Barrier;
 use super::{HOUR, Harness, MAIL, WELCOME, new_job};
 use crate::store::CRASH;
 use crate::{
-    Claim, ClaimRequest, Claimed, DeadReason, Due, EnqueueOptions, Error, Filter, Job, JobId, JobRecord, Jobs, Kind,
-    NewJob, Orphans, Outcome, PageRequest, Queue, Report, Reported, Rescued, Signal, Source, State, Store, Token,
-    Turned, WorkerId,
+    Claim, ClaimRequest, Claimed, DeadReason, Due, Durability, EnqueueOptions, Error, Filter, Job, JobId, JobRecord,
+    Jobs, Kind, NewJob, Orphans, Outcome, PageRequest, Queue, Report, Reported, Rescued, Signal, Source, State, Store,
+    Token, Turned, WorkerId,
 };
 
 /// A store with the verbs in the short form that laws need.
@@ -76,6 +76,7 @@ pub(super) fn request() -> ClaimRequest<'static> {
         token: Token::random(),
         worker: WorkerId::random(),
         since: None,
+        durability: Durability::Durable,
     }
 }
 

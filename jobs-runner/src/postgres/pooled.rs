@@ -2,7 +2,7 @@
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 
-use crate::{Durability, Result, Source};
+use crate::{Result, Source};
 
 /// A server behind a pooler that lends its connections for one transaction each and knows nothing of prepared statements, such as
 /// PgBouncer before 1.21 with `pool_mode = transaction`.
@@ -47,7 +47,7 @@ impl Source for Pooled {
         Ok(tx.commit().await?)
     }
 
-    async fn begin_turn(&self, _: Durability) -> Result<Option<Self::Transaction>> {
+    async fn begin_turn(&self) -> Result<Option<Self::Transaction>> {
         Ok(Some(self.begin().await?))
     }
 

@@ -5,7 +5,9 @@ WITH limits AS MATERIALIZED (
     SELECT $9 > 0 AND (
             EXISTS (SELECT FROM jobs_queue_limit WHERE key = 'queue:' || $7)
             OR EXISTS (SELECT FROM jobs_queue_job WHERE queue = $7 AND limit_key IS NOT NULL)
-        ) AS applies
+        ) AS applies,
+        -- Of this transaction alone: a claim does not wait for the disk.
+        CASE WHEN $13 THEN set_config('synchronous_commit', 'off', true) END AS durability
 ),
 report AS (
     SELECT *

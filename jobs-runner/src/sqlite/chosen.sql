@@ -1,4 +1,4 @@
--- The ids of jobs that are not running: some that wait, and some that are finished.
+-- The ids of jobs that are not running: some that wait, and some that are finished. (Signs: see `claim.sql`.)
 SELECT id
 FROM (
     SELECT id
@@ -8,7 +8,7 @@ FROM (
         AND ($2 IS NULL OR queue = $2) AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR state = $4)
         AND ($5 IS NULL OR created_at >= $5) AND ($6 IS NULL OR created_at < $6)
     ORDER BY id
-    LIMIT $7
+    LIMIT +$7
 )
 UNION ALL
 SELECT id
@@ -19,5 +19,5 @@ FROM (
         AND ($2 IS NULL OR queue = $2) AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR state = $4)
         AND ($5 IS NULL OR created_at >= $5) AND ($6 IS NULL OR created_at < $6)
     ORDER BY id
-    LIMIT $7
+    LIMIT +$7
 )

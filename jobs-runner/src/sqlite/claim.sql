@@ -1,12 +1,14 @@
 -- Of a queue without limits. One statement is alone on the database: nothing needs to be locked or skipped. Each priority is a walk of its own that ends
--- at the present: what is due later costs nothing, however urgent.
+-- at the present: what is due later costs nothing, however urgent. The signs
+-- keep SQLite from preparing the statement again for every call, as it does with a bare parameter that it might compare with the
+-- condition of a partial index, or that limits a subquery.
 UPDATE jobs_queue_job
 SET state = 'running', attempt = attempt + 1, token = $4, worker = $5,
     attempted_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
 WHERE id IN (
     SELECT id
     FROM jobs_queue_job AS job
-    WHERE queue = $1 AND limit_key IS NULL AND priority IN (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    WHERE queue = +$1 AND limit_key IS NULL AND priority IN (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
         AND run_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
         AND state <> 'running' AND kind IN (SELECT value FROM json_each($2))
         AND (expires_at IS NULL OR expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER))
@@ -24,7 +26,7 @@ WHERE id IN (
             WHERE queue = $1 AND state <> 'running' AND limit_key IS NOT NULL
         )
     ORDER BY priority, run_at, id
-    LIMIT $3
+    LIMIT +$3
 )
 RETURNING id, kind, payload, attempt, max_attempts, timeout, priority, run_at, order_key IS NOT NULL AS is_awaited, trace,
     attempted_at

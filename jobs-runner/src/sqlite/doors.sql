@@ -1,14 +1,14 @@
 -- The limit keys of waiting jobs in this queue, one step each however many jobs share it, and the queue itself: what each allows,
--- how many run under it, and what began.
+-- how many run under it, and what began. (Signs: see `claim.sql`.)
 WITH RECURSIVE asked (key) AS (
     SELECT min(limit_key)
     FROM jobs_queue_job
-    WHERE queue = $1 AND state <> 'running' AND limit_key IS NOT NULL
+    WHERE queue = +$1 AND state <> 'running' AND limit_key IS NOT NULL
     UNION ALL
     SELECT (
             SELECT min(limit_key)
             FROM jobs_queue_job
-            WHERE queue = $1 AND state <> 'running' AND limit_key > asked.key
+            WHERE queue = +$1 AND state <> 'running' AND limit_key > asked.key
         )
     FROM asked
     WHERE key IS NOT NULL

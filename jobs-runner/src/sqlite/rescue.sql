@@ -1,4 +1,4 @@
--- Takes jobs from workers whose lease has ended, or that nobody knows.
+-- Takes jobs from workers whose lease has ended, or that nobody knows. (Signs: see `claim.sql`.)
 UPDATE jobs_queue_job
 SET state = CASE WHEN is_cancelled THEN 'cancelled' WHEN attempt >= max_attempts THEN 'dead' ELSE 'failed' END,
     reason = 'crashed',
@@ -18,6 +18,6 @@ WHERE id IN (
             (SELECT lease_until FROM jobs_queue_worker AS worker WHERE worker.id = job.worker),
             CASE WHEN $3 THEN 0 ELSE 9223372036854775807 END
         ) <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-    LIMIT $1
+    LIMIT +$1
 )
 RETURNING state

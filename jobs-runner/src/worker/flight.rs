@@ -77,7 +77,7 @@ pub(super) async fn fly<S: Store, P: Source<Connection = S::Connection>>(
         let landing = beat_and_turn(&ground, &mut tx, &plan, beat).await?;
         source.commit(tx).await?;
         landing
-    } else if let Some(mut tx) = source.begin_turn(plan.durability()).await? {
+    } else if let Some(mut tx) = source.begin_turn().await? {
         let mut landing = turn(&ground, &mut tx, &plan).await?;
         landing.next_due = look_ahead(&ground, &mut tx, &plan, &landing.turned).await?;
         source.commit(tx).await?;
@@ -129,7 +129,7 @@ async fn beat_and_turn<S: Store, P>(
 
 async fn turn<S: Store, P>(ground: &Ground<S, P>, conn: &mut S::Connection, plan: &Plan) -> Result<Landing> {
     let mut landing = Landing { signals: watch(&ground.store, conn, plan).await?, ..Landing::default() };
-    let request = plan.claim.map(|hunt| ground.request(hunt));
+    let request = plan.claim.map(|hunt| ClaimRequest { durability: plan.durability(), ..ground.request(hunt) });
     if request.is_some() || !plan.reports.is_empty() {
         landing.turned = ground.store.turn(conn, &plan.reports, request.as_ref()).await?;
     }
@@ -165,6 +165,7 @@ impl<S, P> Ground<S, P> {
             token: hunt.token,
             worker: self.worker,
             since: hunt.since,
+            durability: Durability::Durable,
         }
     }
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool};
 use stoa_jobs_runner::{
-    ClaimRequest, Claimed, EnqueueOptions, Job, Kind, Postgres, Queue, Source, Sqlite, Store, Token, WorkerId,
+    ClaimRequest, Claimed, Durability, EnqueueOptions, Job, Kind, Postgres, Queue, Source, Sqlite, Store, Token,
+    WorkerId,
 };
 
 use crate::stage::{Stage, scaled};
@@ -56,6 +57,7 @@ async fn claim<S: Store>(store: &S, conn: &mut S::Connection) -> Vec<Claimed> {
         token: Token::random(),
         worker: WorkerId::random(),
         since: None,
+        durability: Durability::Durable,
     };
     store.turn(conn, &[], Some(&request)).await.unwrap().claimed
 }

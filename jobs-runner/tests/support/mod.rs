@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stoa_jobs_runner::{
-    Claim, ClaimRequest, Claimed, DeadReason, EnqueueOptions, Error, Job, JobId, JobRecord, Jobs, Kind, Orphans,
-    Outcome, Queue, Report, Reported, State, Store, Token, WorkerId,
+    Claim, ClaimRequest, Claimed, DeadReason, Durability, EnqueueOptions, Error, Job, JobId, JobRecord, Jobs, Kind,
+    Orphans, Outcome, Queue, Report, Reported, State, Store, Token, WorkerId,
 };
 
 /// Asks the database something while it runs, where it has a handler.
@@ -26,6 +26,7 @@ pub(crate) async fn claim<S: Store>(store: &S, conn: &mut S::Connection, limit: 
         token: Token::random(),
         worker,
         since: None,
+        durability: Durability::Durable,
     };
     store.turn(conn, &[], Some(&request)).await.unwrap().claimed
 }
