@@ -392,13 +392,14 @@ async fn owned_scopes(
     scopes: &str,
     owner_roles: &str,
 ) -> Result<BTreeSet<(String, String)>> {
+    // A cross join is one whose order SQLite keeps. In its own it would read every member of a scope to find the owners.
     let owned: Vec<_> = sqlx::query_as(
         r#"
         SELECT DISTINCT scope_type, scope_id
         FROM json_each($1) AS scope
-        JOIN json_each($2) AS owner_role
+        CROSS JOIN json_each($2) AS owner_role
             ON owner_role.value ->> 0 = scope.value ->> 0
-        JOIN memberships_membership
+        CROSS JOIN memberships_membership
             ON scope_type = scope.value ->> 0 AND scope_id = scope.value ->> 1
             AND state = 'active' AND role = owner_role.value ->> 1
         WHERE expires_at IS NULL OR expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)

@@ -39,10 +39,10 @@ pub const SURFACE: Surface = Surface {
     paths: &["/announcements", "/api/v1/announcements"],
 };
 
-const CREATED: Action = Action::new("bits.announcements.v1.AnnouncementService/CreateAnnouncement");
+pub(crate) const CREATED: Action = Action::new("bits.announcements.v1.AnnouncementService/CreateAnnouncement");
 const UPDATED: Action = Action::new("bits.announcements.v1.AnnouncementService/UpdateAnnouncement");
 const SCHEDULED: Action = Action::new("bits.announcements.v1.AnnouncementService/ScheduleAnnouncement");
-const PUBLISHED: Action = Action::new("bits.announcements.v1.AnnouncementService/PublishAnnouncement");
+pub(crate) const PUBLISHED: Action = Action::new("bits.announcements.v1.AnnouncementService/PublishAnnouncement");
 const WITHDRAWN: Action = Action::new("bits.announcements.v1.AnnouncementService/WithdrawAnnouncement");
 
 pub(crate) const DRAFT: &str = "draft";
@@ -334,12 +334,12 @@ impl Announcement {
         Ok(document)
     }
 
-    fn entity(&self) -> Result<Entity> {
+    pub(crate) fn entity(&self) -> Result<Entity> {
         Ok(Entity::new(EntityType::from_static("announcement"), EntityId::new(&*self.id)?))
     }
 
     /// The record of its publication.
-    fn published_by(&self, actor: &Actor, before: &Self) -> Result<Record> {
+    pub(crate) fn published_by(&self, actor: &Actor, before: &Self) -> Result<Record> {
         Ok(Record::new(PUBLISHED, actor, self.entity()?).diff(before, self)?)
     }
 }

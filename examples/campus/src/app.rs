@@ -9,6 +9,7 @@ use stoa_membership::{Membership, MembershipSet, Source as _, UserId};
 use stoa_search::{Audience, Search, Tag};
 
 use crate::access::{self, GroupCapability, MemberFacts, PartnerCapability, PlatformCapability};
+use crate::assistant::model::Model;
 use crate::backend::Backend;
 use crate::directory::Person;
 use crate::directory::sql::DirectorySql as _;
@@ -17,6 +18,8 @@ use crate::flags::Flags;
 use crate::notifications::mail::Mailer;
 use crate::sql::MetaSql as _;
 use crate::staff::access::{self as staff_access, StaffCapability};
+use crate::staff::sql::StaffSql as _;
+use crate::whatsapp::Sender;
 use crate::{marketplace, mentorship, trace};
 
 /// Everybody on campus sees what carries this audience tag.
@@ -49,6 +52,10 @@ pub struct App<B: Backend> {
     pub flags: Flags,
     /// Sends e-mail; none where that is not set up.
     pub mailer: Option<Mailer>,
+    /// The language model that the assistant asks; none if it answers by itself.
+    pub model: Option<Model>,
+    /// The connection with WhatsApp, if there is one.
+    pub whatsapp: Option<Sender>,
 }
 
 /// Whoever is looking at a page.
@@ -60,6 +67,8 @@ pub struct Viewer {
     pub user: UserId,
     /// Every scope they are an active member of.
     pub memberships: MembershipSet,
+    /// Whether they are entered as an employee.
+    pub is_employee: bool,
 }
 
 impl<B: Backend> App<B> {
@@ -89,6 +98,8 @@ impl<B: Backend> App<B> {
             verifier: None,
             flags: Flags::default(),
             mailer: None,
+            model: None,
+            whatsapp: None,
         })
     }
 
@@ -108,6 +119,18 @@ impl<B: Backend> App<B> {
     #[must_use]
     pub fn with_mailer(self, mailer: Mailer) -> Self {
         Self { mailer: Some(mailer), ..self }
+    }
+
+    /// Lets the assistant ask this model.
+    #[must_use]
+    pub fn with_model(self, model: Model) -> Self {
+        Self { model: Some(model), ..self }
+    }
+
+    /// Talks to people by WhatsApp as well.
+    #[must_use]
+    pub fn with_whatsapp(self, sender: Sender) -> Self {
+        Self { whatsapp: Some(sender), ..self }
     }
 
     /// Begins a transaction that may write.
@@ -140,9 +163,9 @@ impl<B: Backend> App<B> {
     /// [`Error::NotSignedIn`] if there is no such person; [`Error::Internal`].
     pub async fn read_as(&self, user: &UserId) -> Result<(B::Transaction, Viewer)> {
         let mut tx = self.read().await?;
-        let person = tx.person(user.as_str()).await?.ok_or(Error::NotSignedIn)?;
+        let (person, is_employee) = tx.person_and_employee(user.as_str()).await?.ok_or(Error::NotSignedIn)?;
         let memberships = self.membership.of(&mut tx, user).await?;
-        Ok((tx, Viewer { person, user: user.clone(), memberships }))
+        Ok((tx, Viewer { person, user: user.clone(), memberships, is_employee }))
     }
 
     /// Says whether the demo made this database.

@@ -151,6 +151,7 @@ pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (8, "mentorship", include_str!("../migrations/sqlite/0008_mentorship.sql")),
         (9, "marketplace", include_str!("../migrations/sqlite/0009_marketplace.sql")),
         (11, "notifications", include_str!("../migrations/sqlite/0011_notifications.sql")),
+        (12, "whatsapp", include_str!("../migrations/sqlite/0012_whatsapp.sql")),
     ])
 });
 
@@ -168,6 +169,7 @@ pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (8, "mentorship", include_str!("../migrations/postgres/0008_mentorship.sql")),
         (9, "marketplace", include_str!("../migrations/postgres/0009_marketplace.sql")),
         (11, "notifications", include_str!("../migrations/postgres/0011_notifications.sql")),
+        (12, "whatsapp", include_str!("../migrations/postgres/0012_whatsapp.sql")),
     ])
 });
 

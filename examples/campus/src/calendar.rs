@@ -43,7 +43,7 @@ pub const SURFACE: Surface = Surface {
     paths: &["/events", "/api/v1/events"],
 };
 
-const CREATED: Action = Action::new("bits.calendar.v1.EventService/CreateEvent");
+pub(crate) const CREATED: Action = Action::new("bits.calendar.v1.EventService/CreateEvent");
 const UPDATED: Action = Action::new("bits.calendar.v1.EventService/UpdateEvent");
 const CANCELLED: Action = Action::new("bits.calendar.v1.EventService/CancelEvent");
 
@@ -394,7 +394,7 @@ impl Event {
         Ok(document)
     }
 
-    fn record(&self, caller: &Caller, action: Action) -> Result<Record> {
+    pub(crate) fn record(&self, caller: &Caller, action: Action) -> Result<Record> {
         let entity = Entity::new(EntityType::from_static("event"), EntityId::new(&*self.id)?);
         let record = caller.record(action, entity)?;
         Ok(match self.readers()?.entity()? {

@@ -1,12 +1,19 @@
 //! The demo campus: a part that is written by hand, and, around it, one of any [`Size`] that is generated. Both are the same every
 //! time.
 
+mod board;
 mod calendar;
+mod cast;
+mod events;
 mod groups;
 mod load;
+mod market;
+mod mentoring;
+mod news;
 mod people;
 mod places;
 mod rng;
+mod signals;
 mod staff;
 mod topics;
 mod words;
@@ -219,6 +226,29 @@ async fn make_with<B: Backend>(app: &App<B>, fact: Option<(&str, &str)>) -> Resu
     Ok(true)
 }
 
+/// So many documents are written by hand, beside groups and profiles: posts, events, and what is announced.
+const DOCUMENTS: u64 = 24 + 7 + 2;
+
+/// Whether somebody is a member of the group with that number.
+fn is_member(person: &Person, group: usize) -> bool {
+    (person.id.len() + group).is_multiple_of(3)
+}
+
+/// The members of a group that is written by hand, its owner first.
+fn members_by_hand(group: usize) -> Vec<Person> {
+    people().into_iter().skip(1).filter(|person| is_member(person, group)).collect()
+}
+
+/// The id of whoever is staff.
+fn staff_id() -> String {
+    people().swap_remove(0).id
+}
+
+/// An id that grows with time, as those of other things do: of a moment, in microseconds, and of a thing's own numbers.
+fn id(micros: i64, rng: &mut rng::Rng) -> String {
+    uuid::Builder::from_unix_timestamp_millis((micros / 1000).cast_unsigned(), &rng.bytes()).into_uuid().to_string()
+}
+
 /// Reads the people that are written by hand, whoever is staff first: those whom a visitor can be.
 pub(crate) async fn known<C: Sql>(conn: &mut C) -> Result<Vec<Person>> {
     let mut known = Vec::with_capacity(PEOPLE);
@@ -276,8 +306,7 @@ async fn add_group<B: Backend>(
     index: usize,
     people: &[Person],
 ) -> Result<()> {
-    let is_member = |person: &&Person| (person.id.len() + index).is_multiple_of(3);
-    let members: Vec<&Person> = people.iter().skip(1).filter(is_member).collect();
+    let members: Vec<&Person> = people.iter().skip(1).filter(|person| is_member(person, index)).collect();
     let group = Group {
         id: demo.id.into(),
         kind: GroupKind::Interest,
@@ -293,7 +322,7 @@ async fn add_group<B: Backend>(
     }
     let (owner, admin) = (UserId::new(&*members[0].id)?, UserId::new(&*members[1].id)?);
     app.membership.set_role(tx, &admin, &scope, &Role::new("admin")?, &By::user(&owner)).await?;
-    let mut others = people.iter().skip(1).filter(|person| !is_member(person));
+    let mut others = people.iter().skip(1).filter(|person| !is_member(person, index));
     if let (Some(guest), Some(banned)) = (others.next(), others.next()) {
         let month = Grant::new(Role::new("member")?).until(Utc::now() + TimeDelta::days(30))?;
         app.membership.add(tx, &UserId::new(&*guest.id)?, &scope, &month, &By::user(&owner)).await?;

@@ -34,6 +34,9 @@ pub enum Error {
     /// A token that proves nothing: expired, forged, from or for somebody else.
     #[error("this sign-in does not hold, or no longer: sign in again")]
     BadToken,
+    /// A delivery that is not signed by whom it says it is from.
+    #[error("the signature does not hold")]
+    BadSignature,
     /// More requests than one person makes.
     #[error("these are too many requests: try again in {seconds} seconds")]
     TooMany {
@@ -93,7 +96,7 @@ impl Error {
             Self::NotFound | Self::NoPicker => StatusCode::NOT_FOUND,
             Self::Forbidden | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::NotSignedIn | Self::BadToken => StatusCode::UNAUTHORIZED,
+            Self::NotSignedIn | Self::BadToken | Self::BadSignature => StatusCode::UNAUTHORIZED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -28,11 +28,12 @@ const GROUPS: usize = 12;
 const RECOMMENDED: usize = 4;
 
 /// Kinds of recommendations, under what they are headed.
-const KINDS: [(Surface, &str); 5] = [
+const KINDS: [(Surface, &str); 6] = [
     (Surface::GROUPS, "Groups you may like"),
     (Surface::FEED, "Worth reading"),
     (Surface::EVENTS, "Events you may like"),
     (Surface::JOBS, "Jobs that may suit you"),
+    (Surface::MARKETPLACE, "Deals you may like"),
     (Surface::DIRECTORY, "People you may know"),
 ];
 

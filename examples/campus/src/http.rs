@@ -13,6 +13,7 @@ mod limit;
 mod picker;
 mod request;
 mod routes;
+mod sign_out;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,6 +140,7 @@ pub fn router<B: Backend>(app: App<B>, options: Options) -> Router {
         .fallback(async || Error::NotFound)
         .layer(middleware::from_fn(input::readable))
         .layer(middleware::from_fn_with_state(site.clone(), session::guard::<B>))
+        .merge(signed::<B>().into_router())
         .route("/style.css", get(stylesheet))
         .route("/api/docs", get(docs::page))
         .route("/api/v1/openapi.json", get(docs::document))
@@ -152,12 +154,13 @@ pub fn router<B: Backend>(app: App<B>, options: Options) -> Router {
 
 /// Every route, as method and path: what the tests walk through.
 pub fn routes<B: Backend>() -> Vec<(Method, &'static str)> {
-    all::<B>().listed().to_vec()
+    [all::<B>().listed(), signed::<B>().listed()].concat()
 }
 
 fn all<B: Backend>() -> Routes<B> {
     let surfaces = [
         picker::routes,
+        sign_out::routes,
         crate::home::routes,
         crate::groups::pages::routes,
         crate::groups::api::routes,
@@ -184,8 +187,17 @@ fn all<B: Backend>() -> Routes<B> {
         crate::mentorship::pages::routes,
         crate::mentorship::api::routes,
         crate::admin::pages::routes,
+        crate::assistant::pages::routes,
+        crate::assistant::api::routes,
+        crate::whatsapp::pages::routes,
+        crate::whatsapp::api::routes,
     ];
     surfaces.into_iter().fold(Routes::new(), |routes, add| add(routes))
+}
+
+/// What no session opens: whoever calls it proves who they are by a signature.
+fn signed<B: Backend>() -> Routes<B> {
+    crate::whatsapp::webhook::routes(Routes::new())
 }
 
 /// A page for nobody in particular.

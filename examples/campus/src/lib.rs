@@ -7,6 +7,7 @@ pub mod marketplace;
 pub mod mentorship;
 
 pub mod announcements;
+pub mod assistant;
 pub mod calendar;
 pub mod directory;
 pub mod feed;
@@ -17,6 +18,7 @@ pub mod openings;
 pub mod recommender;
 pub mod search;
 pub mod staff;
+pub mod whatsapp;
 
 pub mod access;
 pub mod admin;
@@ -27,6 +29,7 @@ pub mod cli;
 pub mod error;
 pub mod flags;
 pub mod notices;
+pub mod outgoing;
 pub mod readers;
 pub mod sql;
 pub mod surface;
@@ -35,6 +38,7 @@ pub mod demo;
 pub mod http;
 pub mod worker;
 
+mod code;
 mod retry;
 mod text;
 mod trace;

@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use campus::admin::seal;
 use campus::app::App;
+use campus::assistant::model::Model;
 use campus::backend::{Backend, Postgres, Sqlite};
 use campus::cli::{Bar, Database, EMBEDDED};
 use campus::demo::{self, Plan, Size};
@@ -15,6 +16,8 @@ use campus::flags::{self, Environment, Flags};
 use campus::http::Options;
 use campus::http::auth::{Expected, Keys, demo_secret};
 use campus::notifications::mail::Mailer;
+use campus::outgoing::Secret;
+use campus::whatsapp::{GRAPH_URL, Sender, Settings};
 use campus::{http, worker};
 use clap::{Parser, Subcommand};
 use url::Url;
@@ -54,6 +57,9 @@ struct Serve {
     /// Where to listen. The person picker exists only on a loopback address.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Where people find campus: links in e-mails and messages lead there. Default: where it listens.
+    #[arg(long, value_name = "URL")]
+    site_url: Option<Url>,
     /// Turns new work on, off, or on for a share of the people: `NAME=on`, `NAME=off`, `NAME=25`. Staff see at `/admin` what there is.
     #[arg(long = "flag", value_name = "NAME=SHARE")]
     flags: Vec<flags::Setting>,
@@ -71,6 +77,10 @@ struct Serve {
     sign_in: SignIn,
     #[command(flatten)]
     letters: Letters,
+    #[command(flatten)]
+    assistant: Assistant,
+    #[command(flatten)]
+    whatsapp: WhatsApp,
 }
 
 impl Serve {
@@ -118,28 +128,21 @@ struct Letters {
     /// A folder that keeps each e-mail as a file, instead of a server that sends it.
     #[arg(long, value_name = "FOLDER", requires = "mail_from", group = "sink")]
     mail_dir: Option<PathBuf>,
-    /// Where people find campus: links in what is sent lead there. Default: where it listens.
-    #[arg(long, value_name = "URL", requires = "sink")]
-    site_url: Option<Url>,
 }
 
 impl Letters {
     /// What sends it, if anything does.
-    fn mailer(&self, listen: SocketAddr) -> Result<Option<Mailer>, Box<dyn std::error::Error>> {
+    fn mailer(&self, site: &Url) -> Result<Option<Mailer>, Box<dyn std::error::Error>> {
         let Some(from) = &self.mail_from else { return Ok(None) };
-        let site = match &self.site_url {
-            Some(site) => site.clone(),
-            None => Url::parse(&format!("http://{listen}"))?,
-        };
         let mailer = match (&self.smtp_url, &self.mail_dir) {
             (Some(server), _) => {
-                let password = self.smtp_password_file.as_ref().map(read).transpose()?;
-                Mailer::server(from, &site, server, password.as_deref().map(str::trim_end))?
+                let password = self.smtp_password_file.as_deref().map(read).transpose()?;
+                Mailer::server(from, site, server, password.as_deref().map(str::trim_end))?
             }
             (None, Some(folder)) => {
                 std::fs::create_dir_all(folder)
                     .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-                Mailer::folder(from, &site, folder.clone())?
+                Mailer::folder(from, site, folder.clone())?
             }
             (None, None) => return Ok(None),
         };
@@ -147,8 +150,78 @@ impl Letters {
     }
 }
 
-fn read(path: &PathBuf) -> Result<String, String> {
+/// What the assistant asks. Without a model it answers by itself, with sentences of what people wrote.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Assistant")]
+#[expect(clippy::struct_field_names, reason = "an option is called what its field is")]
+struct Assistant {
+    /// The base of an OpenAI-compatible interface: `/v1/chat/completions` is below it. What the person who asks may read is sent there.
+    #[arg(long, value_name = "URL", requires = "llm_model")]
+    llm_url: Option<String>,
+    /// The name of the model.
+    #[arg(long, value_name = "NAME", requires = "llm_url")]
+    llm_model: Option<String>,
+    /// A file with the key of the interface, if it asks for one.
+    #[arg(long, value_name = "FILE", requires = "llm_url")]
+    llm_key_file: Option<PathBuf>,
+}
+
+impl Assistant {
+    fn model(&self) -> Result<Option<Model>, Box<dyn std::error::Error>> {
+        let Some((url, name)) = self.llm_url.as_ref().zip(self.llm_model.as_ref()) else { return Ok(None) };
+        let key = self.llm_key_file.as_deref().map(secret).transpose()?;
+        Ok(Some(Model::new(url, name, key.as_ref()).map_err(|error| format!("--llm-url: {error}"))?))
+    }
+}
+
+/// The number that campus has at WhatsApp: Meta's Cloud API. Its webhook is `/webhooks/whatsapp`. Notices need the template `campus_notice` in
+/// English, with two parameters in its body: the title and the address.
+#[derive(clap::Args)]
+#[command(next_help_heading = "WhatsApp")]
+#[expect(clippy::struct_field_names, reason = "an option is called what its field is")]
+struct WhatsApp {
+    /// The id of the number, in digits. Without it there is no WhatsApp.
+    #[arg(long, value_name = "ID", requires_all = ["whatsapp_token_file", "whatsapp_app_secret_file", "whatsapp_verify_token_file"])]
+    whatsapp_phone_number_id: Option<String>,
+    /// A file with the access token.
+    #[arg(long, value_name = "FILE", requires = "whatsapp_phone_number_id")]
+    whatsapp_token_file: Option<PathBuf>,
+    /// A file with the secret of the app, which deliveries are signed with.
+    #[arg(long, value_name = "FILE", requires = "whatsapp_phone_number_id")]
+    whatsapp_app_secret_file: Option<PathBuf>,
+    /// A file with the token that the webhook is verified with.
+    #[arg(long, value_name = "FILE", requires = "whatsapp_phone_number_id")]
+    whatsapp_verify_token_file: Option<PathBuf>,
+    /// Where the interface is.
+    #[arg(long, value_name = "URL", default_value = GRAPH_URL)]
+    whatsapp_url: String,
+}
+
+impl WhatsApp {
+    fn sender(&self, site: &Url) -> Result<Option<Sender>, Box<dyn std::error::Error>> {
+        let files = [&self.whatsapp_token_file, &self.whatsapp_app_secret_file, &self.whatsapp_verify_token_file];
+        let (Some(id), [Some(token), Some(app_secret), Some(verify_token)]) = (&self.whatsapp_phone_number_id, files)
+        else {
+            return Ok(None);
+        };
+        let settings = Settings {
+            url: self.whatsapp_url.clone(),
+            site: site.clone(),
+            phone_number_id: id.clone(),
+            token: secret(token)?,
+            app_secret: secret(app_secret)?,
+            verify_token: secret(verify_token)?,
+        };
+        Ok(Some(Sender::new(settings).map_err(|error| format!("WhatsApp: {error}"))?))
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+fn secret(path: &Path) -> Result<Secret, Box<dyn std::error::Error>> {
+    Ok(Secret::new(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
@@ -238,6 +311,12 @@ async fn serve<B: Backend>(
     arguments: &Serve,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let is_demo = keys.is_none();
+    // What cannot be used is said before anything is made.
+    let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
+    let address = listener.local_addr()?;
+    let site = arguments.site_url.clone().map_or_else(|| Url::parse(&format!("http://{address}")), Ok)?;
+    let (mailer, sender) = (arguments.letters.mailer(&site)?, arguments.whatsapp.sender(&site)?);
+    let model = arguments.assistant.model()?;
     let mut app = open(backend.clone(), arguments.data.demo).await?;
     let options = if let Some(keys) = keys {
         Options::production(keys)
@@ -258,14 +337,12 @@ async fn serve<B: Backend>(
     if let Some((signer, _)) = &sealing {
         app = app.with_verifier(signer.verifier().clone());
     }
+    app.mailer = mailer;
+    app.model = model;
+    app.whatsapp = sender;
     let options = if arguments.hsts { options.https_only() } else { options };
     let options = if arguments.rate_limit == Switch::Off { options.rates(None) } else { options };
 
-    let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
-    let address = listener.local_addr()?;
-    if let Some(mailer) = arguments.letters.mailer(address)? {
-        app = app.with_mailer(mailer);
-    }
     // Whoever started it may not listen any more.
     let mut out = std::io::stdout();
     let _ = writeln!(out, "Campus is at http://{address}/ (data in {}); stop it with Ctrl-C.", arguments.data.database);

@@ -55,7 +55,7 @@ pub const SURFACE: Surface = Surface {
 /// Whoever acts for a partner is a member of its scope.
 pub const PARTNER: ScopeType = ScopeType::from_static("partner");
 
-const PARTNER_CREATED: Action = Action::new("bits.marketplace.v1.PartnerService/CreatePartner");
+pub(crate) const PARTNER_CREATED: Action = Action::new("bits.marketplace.v1.PartnerService/CreatePartner");
 const AGENT_SET: Action = Action::new("bits.marketplace.v1.PartnerService/SetAgent");
 const AGENT_REMOVED: Action = Action::new("bits.marketplace.v1.PartnerService/RemoveAgent");
 

@@ -26,6 +26,7 @@ use crate::caller::Caller;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::mentorship::sql::MentorshipSql as _;
+use crate::recommender::{self, Act};
 use crate::retry::retried;
 use crate::surface::Surface;
 use crate::text::{line, text};
@@ -64,11 +65,16 @@ pub const SURFACE: Surface = Surface {
 /// Where programmes are found.
 const DOCUMENTS: &str = "mentorship";
 
-const CREATED: Action = Action::new("bits.mentorship.v1.ProgrammeService/CreateProgramme");
+pub(crate) const CREATED: Action = Action::new("bits.mentorship.v1.ProgrammeService/CreateProgramme");
 const STATE_SET: Action = Action::new("bits.mentorship.v1.ProgrammeService/SetState");
-const REGISTERED: Action = Action::new("bits.mentorship.v1.ProfileService/Register");
+pub(crate) const REGISTERED: Action = Action::new("bits.mentorship.v1.ProfileService/Register");
 const PROFILE_UPDATED: Action = Action::new("bits.mentorship.v1.ProfileService/UpdateProfile");
 const WITHDRAWN: Action = Action::new("bits.mentorship.v1.ProfileService/Withdraw");
+
+/// As the search and the recommender call the mentorship.
+pub(crate) fn place() -> Result<stoa_search::Surface> {
+    Ok(DOCUMENTS.try_into()?)
+}
 
 /// Ties are broken by numbers below this.
 const SPREADS: u64 = 1_000_003;
@@ -201,6 +207,7 @@ async fn attempt_to_register<B: Backend>(app: &App<B>, caller: &Caller, id: &str
         tx.insert_term(id, &after.user_id, term).await?;
     }
     app.audit.record(&mut tx, &record.scope(programme.entity()?)).await?;
+    recommender::signal(app, &mut tx, &caller.user, &place()?, id, Act::Join).await?;
     app.commit(tx).await
 }
 
@@ -361,7 +368,7 @@ impl Programme {
     /// [`Error::Internal`] if an id is out of bounds; those of stored programmes are not.
     pub fn document(&self) -> Result<Document> {
         let tags = [self.audience.clone(), programme_scope(&self.id)?.to_string(), access::platform()?.to_string()];
-        Ok(Document::new(DOCUMENTS.try_into()?, self.id.as_str().try_into()?)
+        Ok(Document::new(place()?, self.id.as_str().try_into()?)
             .title(&self.name)
             .body(&self.description)
             .url(format!("/mentorship/{}", self.id))
@@ -423,7 +430,7 @@ impl ProfileDraft {
         Ok(Self { role, skills, interests, languages, batch_year: profile.batch_year, goals, capacity })
     }
 
-    fn profile(&self, programme_id: &str, user_id: &str) -> Profile {
+    pub(crate) fn profile(&self, programme_id: &str, user_id: &str) -> Profile {
         Profile {
             programme_id: programme_id.into(),
             user_id: user_id.into(),
@@ -527,7 +534,7 @@ impl Profile {
     }
 
     /// What others can find them by: the skills of a mentor.
-    fn terms(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn terms(&self) -> impl Iterator<Item = &str> {
         self.skills.lines().filter(|_| self.role == ProgrammeRole::Mentor.as_str())
     }
 

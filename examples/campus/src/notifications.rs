@@ -13,8 +13,6 @@ pub mod sql;
 pub(crate) mod api;
 pub(crate) mod pages;
 
-mod channels;
-
 use serde::{Deserialize, Serialize};
 use stoa_jobs_runner::Job as _;
 
@@ -139,8 +137,7 @@ impl Channel {
         match self {
             Self::InApp => true,
             Self::Email | Self::Digest => app.mailer.is_some(),
-            // Nothing takes what `channels::whatsapp` is given.
-            Self::Whatsapp => false,
+            Self::Whatsapp => app.whatsapp.is_some(),
         }
     }
 }

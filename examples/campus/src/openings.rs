@@ -42,7 +42,7 @@ pub const SURFACE: Surface = Surface {
     paths: &["/openings", "/api/v1/openings"],
 };
 
-const CREATED: Action = Action::new("bits.openings.v1.OpeningService/CreateOpening");
+pub(crate) const CREATED: Action = Action::new("bits.openings.v1.OpeningService/CreateOpening");
 const CLOSED: Action = Action::new("bits.openings.v1.OpeningService/CloseOpening");
 
 /// The longest that an opening stays open, in days.
@@ -302,7 +302,7 @@ impl Opening {
     }
 
     /// The opening as it is found: by those it is for.
-    fn document(&self) -> Result<Document> {
+    pub(crate) fn document(&self) -> Result<Document> {
         let remote = if self.is_remote { "Remote" } else { "" };
         let lines = [&*self.employer, &*self.place, remote, &*self.body];
         let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();
@@ -317,7 +317,7 @@ impl Opening {
         })
     }
 
-    fn entity(&self) -> Result<Entity> {
+    pub(crate) fn entity(&self) -> Result<Entity> {
         Ok(Entity::new(EntityType::from_static("opening"), EntityId::new(&*self.id)?))
     }
 }

@@ -12,7 +12,7 @@ mod circle;
 mod score;
 mod why;
 
-use chrono::Utc;
+use chrono::{NaiveDate, Utc};
 use stoa_membership::UserId;
 use stoa_search::recommendation::{self as store, CandidateStore, Signal, SignalKey, SignalKind, SignalRecorder};
 use stoa_search::{EntityId, Surface as Place};
@@ -38,7 +38,8 @@ pub const SURFACE: Surface = Surface {
 };
 
 /// Where something is recommended.
-pub(crate) const PLACES: [Place; 5] = [Place::GROUPS, Place::FEED, Place::EVENTS, Place::JOBS, Place::DIRECTORY];
+pub(crate) const PLACES: [Place; 6] =
+    [Place::GROUPS, Place::FEED, Place::EVENTS, Place::JOBS, Place::MARKETPLACE, Place::DIRECTORY];
 
 /// What somebody does that says what they like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub enum Act {
     Join,
     /// Will come to it.
     Rsvp,
+    /// Took up what it offers.
+    Redeem,
 }
 
 impl Act {
@@ -60,6 +63,7 @@ impl Act {
             Self::Like => "like",
             Self::Join => "join",
             Self::Rsvp => "rsvp",
+            Self::Redeem => "redeem",
         }
     }
 
@@ -80,15 +84,36 @@ pub async fn signal<B: Backend>(
     entity_id: &str,
     act: Act,
 ) -> Result<()> {
+    if let Some(signal) = signal_of(user, place, entity_id, act, Utc::now().date_naive())? {
+        recorder(app).record(conn, &signal).await?;
+    }
+    Ok(())
+}
+
+/// What [`signal`] records on that day.
+pub(crate) fn signal_of(
+    user: &UserId,
+    place: &Place,
+    entity_id: &str,
+    act: Act,
+    day: NaiveDate,
+) -> Result<Option<Signal>> {
     let mut key = format!("{} {user} {place} {entity_id}", act.name());
     if act == Act::View {
-        key = format!("{key} {}", Utc::now().date_naive());
+        key = format!("{key} {day}");
     }
     // Names so long that they leave no room for a key are nobody's; one signal less does no harm.
-    let Ok(key) = SignalKey::new(key) else { return Ok(()) };
+    let Ok(key) = SignalKey::new(key) else { return Ok(None) };
     let (user, entity) = (store::UserId::new(user.as_str())?, EntityId::new(entity_id)?);
     let signal = Signal::new(key, user, place.clone(), entity, SignalKind::new(act.name())?).weight(act.weight());
-    recorder(app).record(conn, &signal).await?;
+    Ok(Some(signal))
+}
+
+/// Records many signals, of which those that are there already count once.
+pub(crate) async fn record_many<B: Backend>(app: &App<B>, conn: &mut B::Connection, signals: &[Signal]) -> Result<()> {
+    for some in signals.chunks(store::MAX_SIGNALS) {
+        recorder(app).record_many(conn, some).await?;
+    }
     Ok(())
 }
 

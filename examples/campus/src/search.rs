@@ -125,7 +125,8 @@ pub(crate) fn surface_name(surface: &str) -> &str {
         "groups" => "Groups",
         "events" => "Events",
         "announcements" => "Announcements",
-        "marketplace" => "Marketplace",
+        "marketplace" => "Deals",
+        "mentorship" => "Mentorship",
         other => other,
     }
 }

@@ -63,6 +63,9 @@ bundle! {
     crate::staff::sql::LeaveSql,
     crate::staff::sql::PayrollSql,
     crate::staff::sql::StaffSql,
+    crate::assistant::sql::AssistantSql,
+    crate::whatsapp::sql::OptInSql,
+    crate::whatsapp::sql::WhatsAppSql,
 }
 
 portable! {

@@ -1,4 +1,4 @@
-//! What every surface brings.
+//! What every surface brings. `tests/campus/surfaces.rs` holds it against what there is: nothing belongs to no surface, or to two.
 
 use stoa_audit::Action;
 
@@ -37,4 +37,6 @@ pub const SURFACES: &[Surface] = &[
     crate::marketplace::SURFACE,
     crate::mentorship::SURFACE,
     crate::staff::SURFACE,
+    crate::assistant::SURFACE,
+    crate::whatsapp::SURFACE,
 ];

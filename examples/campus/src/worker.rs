@@ -18,6 +18,8 @@ use crate::openings::expire::{self, CloseExpired};
 use crate::recommender;
 use crate::staff::accrual::{self, AccrueLeave};
 use crate::staff::payroll::ComputeRun;
+use crate::whatsapp::inbound::{self, AnswerMessage};
+use crate::whatsapp::outbound::{self, SendMessage};
 
 /// How long one compaction may take: the next one goes on.
 const COMPACTION: Duration = Duration::from_secs(20);
@@ -26,7 +28,7 @@ const COMPACTION: Duration = Duration::from_secs(20);
 const RECOMMENDING: Duration = Duration::from_mins(8);
 
 /// Every queue, and how many of its jobs run at once.
-const QUEUES: [(&str, u32); 7] = [
+pub const QUEUES: &[(&str, u32)] = &[
     (NotifyGroup::QUEUE, 4),
     (CloseExpired::QUEUE, 1),
     (ScoreMentees::QUEUE, 4),
@@ -34,6 +36,8 @@ const QUEUES: [(&str, u32); 7] = [
     (AccrueLeave::QUEUE, 1),
     (ComputeRun::QUEUE, 1),
     (Deliver::QUEUE, 4),
+    (AnswerMessage::QUEUE, 4),
+    (SendMessage::QUEUE, 4),
 ];
 
 /// Runs jobs, and what is done by the clock, until `stop` is ready, then lets the running ones finish.
@@ -41,8 +45,10 @@ const QUEUES: [(&str, u32); 7] = [
 /// # Errors
 /// If the database stays away.
 pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send) -> Result<()> {
-    let runner = QUEUES.into_iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, slots));
-    runner
+    if app.whatsapp.is_some() {
+        outbound::limit(&app).await?;
+    }
+    serving(app)
         .cron(expire::timetable()?)
         .cron(ExpireDeals::schedule()?)
         .cron(accrual::monthly()?)
@@ -56,25 +62,47 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
             recommender::run(batch.state(), Some(&batch), Some(RECOMMENDING), |_| {}).await?;
             Ok(())
         })
+        .every("whatsapp.forget", Duration::from_hours(1), |batch| async move {
+            let app: &App<B> = batch.state();
+            inbound::forget(app).await?;
+            Ok(())
+        })
         .run_until(stop)
         .await?;
     Ok(())
 }
 
-/// Knows every job of campus, and serves no queue yet.
-pub fn runner<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
-    Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)
-        .handle::<NotifyGroup>()
-        .handle::<TellMovedUp>()
-        .handle::<TellCancelled>()
-        .handle::<PublishAnnouncement>()
-        .handle::<TellReaders>()
-        .handle::<CloseExpired>()
-        .handle::<ScoreMentees>()
-        .handle::<AssignMatches>()
-        .handle::<ExpireDeals>()
-        .handle::<AccrueLeave>()
-        .handle::<ComputeRun>()
-        .handle::<Deliver>()
-        .handle::<SendDigests>()
+/// Serves every queue, and nothing by the clock.
+pub fn serving<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
+    QUEUES.iter().fold(runner(app), |runner, (queue, slots)| runner.queue(queue, *slots))
+}
+
+macro_rules! handle {
+    ($($job:ty,)*) => {
+        /// The kind of every job, and its queue.
+        pub const JOBS: &[(&str, &str)] = &[$((<$job>::KIND, <$job>::QUEUE),)*];
+
+        /// Knows every job of campus, and serves no queue yet.
+        pub fn runner<B: Backend>(app: App<B>) -> Runner<B::Jobs, B::Pool, App<B>> {
+            Runner::new(app.jobs.clone(), app.backend.pool().clone(), app)$(.handle::<$job>())*
+        }
+    };
+}
+
+handle! {
+    NotifyGroup,
+    TellMovedUp,
+    TellCancelled,
+    PublishAnnouncement,
+    TellReaders,
+    CloseExpired,
+    ScoreMentees,
+    AssignMatches,
+    ExpireDeals,
+    AccrueLeave,
+    ComputeRun,
+    Deliver,
+    SendDigests,
+    AnswerMessage,
+    SendMessage,
 }

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use stoa_audit::{Action as Audited, Entity, EntityId, EntityType, Record};
 use stoa_jobs_runner::dashboard::{Action, Dashboard};
-use stoa_jobs_runner::{self as jobs, Durability, Source};
+use stoa_jobs_runner::{self as jobs, Source};
 
 use super::require;
 use super::sql::AdminSql as _;
@@ -160,10 +160,6 @@ impl<B: Backend> Source for Recorded<B> {
             self.0.audit.record(&mut tx, &record).await.map_err(failed)?;
         }
         Source::commit(self.0.backend.pool(), tx).await
-    }
-
-    async fn begin_turn(&self, _: Durability) -> jobs::Result<Option<Self::Transaction>> {
-        Ok(None)
     }
 
     async fn notify(&self) -> jobs::Result<()> {

@@ -10,7 +10,7 @@ use chrono::DateTime;
 use chrono_tz::{TZ_VARIANTS, Tz};
 use maud::{Markup, html};
 use serde::Deserialize;
-use stoa_membership::{BATCH, Scope};
+use stoa_membership::Scope;
 use url::form_urlencoded;
 
 use super::api::{answers, readers};
@@ -22,6 +22,7 @@ use crate::app::{App, EVERYONE, Viewer};
 use crate::backend::Backend;
 use crate::calendar;
 use crate::error::{Error, Result};
+use crate::groups::GroupKind;
 use crate::http::layout::page;
 use crate::http::session::Session;
 use crate::http::{FormResult, Routes, Site};
@@ -151,11 +152,11 @@ async fn list<B: Backend>(
     let names = names::<B>(&mut tx, events.iter().map(|event| &*event.scope)).await?;
     let answers = answers::<B>(&mut tx, &viewer.person.id, &events).await?;
     let plannable = plannable(&site.app, &viewer)?;
-    // A batch and the staff have no events of their own.
+    // Nobody else has events of their own.
     let mut filters: Vec<Readers> = viewer
         .memberships
         .scopes()
-        .filter(|scope| scope.kind() != &BATCH && platform().is_ok_and(|it| it != **scope))
+        .filter(|scope| GroupKind::of_scope(scope).is_some())
         .cloned()
         .map(Readers::Members)
         .collect();
@@ -261,7 +262,7 @@ fn places(event: &Event) -> String {
 }
 
 /// When it is, by the clock on its wall.
-fn span(event: &Event) -> String {
+pub(crate) fn span(event: &Event) -> String {
     let zone: Tz = event.time_zone.parse().unwrap_or(Tz::UTC);
     let local = |micros| DateTime::from_timestamp_micros(micros).unwrap_or_default().with_timezone(&zone);
     let (starts_at, ends_at) = (local(event.starts_at), local(event.ends_at));

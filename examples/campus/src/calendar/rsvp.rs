@@ -46,7 +46,7 @@ pub enum Answer {
 }
 
 /// A place at an event, or one in the line for it.
-#[derive(Clone, Debug, FromRow)]
+#[derive(Clone, Debug, FromRow, Serialize)]
 pub struct Rsvp {
     /// The event.
     pub event_id: String,

@@ -83,6 +83,11 @@ impl Groups {
         self.about(number).0.unwrap_or(&CHAPTER)
     }
 
+    /// Where the group with that number is, if it is in one city.
+    pub(super) fn city(&self, number: usize) -> Option<&'static str> {
+        self.about(number).1
+    }
+
     fn about(&self, number: usize) -> (Option<&'static Topic>, Option<&'static str>) {
         if number < self.topics {
             (Some(&TOPICS[number]), None)

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use stoa_audit::Record;
 use stoa_membership::{By, Grant, Import, ImportRow, Role, Scope, UserId};
 
+use super::cast::{Cast, Standing, standing};
 use super::groups::Groups;
 use super::people::{Somebody, somebody};
 use super::rng::Rng;
+use super::signals::Stage;
 use super::topics::BY_HAND;
-use super::words;
+use super::{board, events, market, mentoring, news, signals, words};
 use crate::app::App;
 use crate::backend::Backend;
 use crate::bulk::{Bulk, BulkSql as _};
@@ -24,6 +26,7 @@ use crate::caller::Caller;
 use crate::directory::profile::Profile;
 use crate::error::{Error, Result};
 use crate::groups::posts::{self, Post, PostRow};
+use crate::recommender;
 use crate::sql::MetaSql as _;
 
 /// The fact about a database that says how far its demo has come.
@@ -64,7 +67,7 @@ pub enum Size {
     None,
     /// A few hundred people: ready in seconds.
     Small,
-    /// 180,000 people and 200,000 posts: ready in minutes.
+    /// 180,000 people, and 200,000 documents beside their profiles: ready in minutes.
     Ga,
 }
 
@@ -77,19 +80,36 @@ impl Plan {
         match size {
             Size::None => None,
             Size::Small => Some(plan),
-            Size::Ga => Some(Self { people: 180_000, groups: 400, posts: 200_000, days: 3 * 365, ..plan }),
+            Size::Ga => {
+                let plan = Self { people: 180_000, groups: 400, posts: 0, days: 3 * 365, ..plan };
+                // Whatever is no post is made of the numbers of people and groups.
+                Some(Self { posts: 200_000 - plan.documents(), ..plan })
+            }
         }
     }
 
-    fn generated(&self) -> u64 {
+    /// How many documents of all surfaces there are in the end, beside the profile of everybody.
+    #[must_use]
+    pub fn documents(&self) -> u64 {
+        super::DOCUMENTS
+            + self.groups().len() as u64
+            + self.posts
+            + events::count(self)
+            + news::count(self)
+            + board::count(self)
+            + market::count_published(self)
+            + mentoring::COUNT
+    }
+
+    pub(super) fn generated(&self) -> u64 {
         self.people.saturating_sub(super::PEOPLE as u64)
     }
 
-    fn groups(&self) -> Groups {
+    pub(super) fn groups(&self) -> Groups {
         Groups::new(self.groups)
     }
 
-    fn somebody(&self, number: u64) -> Somebody {
+    pub(super) fn somebody(&self, number: u64) -> Somebody {
         somebody(self.seed, number, self.groups().chapters)
     }
 }
@@ -104,29 +124,59 @@ pub enum Phase {
     People,
     /// What they wrote.
     Posts,
+    /// What is planned, and who comes.
+    Events,
+    /// What is announced.
+    News,
+    /// The jobs board.
+    Board,
+    /// Partners, and what they offer.
+    Market,
+    /// Programmes, who takes part, and the first matches.
+    Mentorship,
+    /// What people have looked at, liked, joined and answered to.
+    Signals,
     /// Parts of the search index become one.
     Index,
+    /// What the people whom a visitor can be may like.
+    Recommendations,
 }
 
 impl Phase {
-    const FIRST: Self = Self::Groups;
+    /// All of them, in their order.
+    pub const ALL: [Self; 11] = [
+        Self::Groups,
+        Self::People,
+        Self::Posts,
+        Self::Events,
+        Self::News,
+        Self::Board,
+        Self::Market,
+        Self::Mentorship,
+        Self::Signals,
+        Self::Index,
+        Self::Recommendations,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Groups => "groups",
             Self::People => "people",
             Self::Posts => "posts",
+            Self::Events => "events",
+            Self::News => "announcements",
+            Self::Board => "openings",
+            Self::Market => "partners",
+            Self::Mentorship => "mentorship",
+            Self::Signals => "signals",
             Self::Index => "index",
+            Self::Recommendations => "recommendations",
         }
     }
 
     fn next(self) -> Option<Self> {
-        match self {
-            Self::Groups => Some(Self::People),
-            Self::People => Some(Self::Posts),
-            Self::Posts => Some(Self::Index),
-            Self::Index => None,
-        }
+        let mut phases = Self::ALL.into_iter().skip_while(|phase| *phase != self);
+        phases.nth(1)
     }
 
     /// How many things it makes.
@@ -135,7 +185,13 @@ impl Phase {
             Self::Groups => plan.groups().len() as u64,
             Self::People => plan.generated(),
             Self::Posts => plan.posts,
-            Self::Index => 1,
+            Self::Events => events::count(plan),
+            Self::News => news::count(plan),
+            Self::Board => board::count(plan),
+            Self::Market => market::count(plan),
+            Self::Mentorship => mentoring::count(plan),
+            Self::Signals => signals::count(plan),
+            Self::Index | Self::Recommendations => 1,
         }
     }
 }
@@ -183,15 +239,15 @@ pub async fn load<B: Backend>(app: &App<B>, plan: &Plan, mut progress: impl FnMu
         }
         Some(state) => state,
         None => {
-            let state = State { plan: *plan, phase: Phase::FIRST, done: 0 };
+            let state = State { plan: *plan, phase: Phase::ALL[0], done: 0 };
             if !super::make_with(app, Some((STATE, &written(&state)?))).await? {
                 return Ok(false);
             }
             state
         }
     };
-    let (committed, owners) = (written(&state)?, owners(&state.plan));
-    let mut loading = Loading { app, state, committed, owners, progress: &mut progress };
+    let (committed, cast) = (written(&state)?, Cast::of(&state.plan));
+    let mut loading = Loading { app, state, committed, cast, stage: None, progress: &mut progress };
     loading.run().await?;
     Ok(true)
 }
@@ -223,37 +279,14 @@ fn name(size: Size) -> &'static str {
     }
 }
 
-/// The first two members of every group that is generated: its owner and its admin.
-fn owners(plan: &Plan) -> Vec<Vec<u64>> {
-    let groups = plan.groups();
-    let mut owners = vec![Vec::new(); groups.len()];
-    let mut missing = 2 * (groups.len() - BY_HAND.min(groups.len()));
-    for number in 0..plan.generated() {
-        if missing == 0 {
-            break;
-        }
-        for group in groups.of(plan.seed, number, &plan.somebody(number)) {
-            if group >= BY_HAND && owners[group].len() < 2 {
-                owners[group].push(number);
-                missing -= 1;
-            }
-        }
-    }
-    // A group that nobody cares about belongs to somebody all the same.
-    for (group, owners) in owners.iter_mut().enumerate().skip(BY_HAND) {
-        if owners.is_empty() {
-            owners.push(Rng::of(plan.seed, "owner", group as u64).below(plan.generated().max(1)));
-        }
-    }
-    owners
-}
-
 struct Loading<'a, B: Backend> {
     app: &'a App<B>,
     state: State,
     /// What the database says.
     committed: String,
-    owners: Vec<Vec<u64>>,
+    cast: Cast,
+    /// What signals are of; found when they come.
+    stage: Option<Stage>,
     progress: &'a mut (dyn FnMut(Progress) + Send),
 }
 
@@ -269,8 +302,16 @@ impl<B: Backend> Loading<'_, B> {
                 continue;
             }
             let range = done..total.min(done + plan.chunk.max(1));
-            if phase == Phase::Index {
-                self.app.search.compact(self.app.backend.pool(), Duration::from_hours(1)).await?;
+            match phase {
+                Phase::Signals if self.stage.is_none() => self.stage = Some(Stage::of(&plan, &self.cast)?),
+                Phase::Index => {
+                    self.app.search.compact(self.app.backend.pool(), Duration::from_hours(1)).await?;
+                }
+                Phase::Recommendations => {
+                    let known: Vec<String> = super::people().into_iter().map(|person| person.id).collect();
+                    recommender::run::prepare(self.app, &known).await?;
+                }
+                _ => {}
             }
             self.step(range).await?;
         }
@@ -286,11 +327,23 @@ impl<B: Backend> Loading<'_, B> {
         if !tx.replace_meta(STATE, &self.committed, &value).await? {
             return Err(Error::Invalid("another process is making the demo of this database".into()));
         }
+        let (plan, cast) = (&self.state.plan, &self.cast);
         match self.state.phase {
             Phase::Groups => self.groups(&mut tx, range).await?,
             Phase::People => self.people(&mut tx, range).await?,
             Phase::Posts => self.posts(&mut tx, range).await?,
+            Phase::Events => events::write(self.app, &mut tx, plan, cast, range).await?,
+            Phase::News => news::write(self.app, &mut tx, plan, range).await?,
+            Phase::Board => board::write(self.app, &mut tx, plan, cast, range).await?,
+            Phase::Market => market::write(self.app, &mut tx, plan, cast, range).await?,
+            Phase::Mentorship => mentoring::write(self.app, &mut tx, plan, cast, range).await?,
+            Phase::Signals => {
+                if let Some(stage) = &self.stage {
+                    signals::write(self.app, &mut tx, plan, (cast, stage), range).await?;
+                }
+            }
             Phase::Index => tx.analyze().await?,
+            Phase::Recommendations => {}
         }
         self.app.commit(tx).await?;
         (self.state, self.committed) = (next, value);
@@ -303,14 +356,14 @@ impl<B: Backend> Loading<'_, B> {
         let (mut rows, mut documents, mut records) = (Vec::new(), Vec::new(), Vec::new());
         for number in range.filter_map(|number| usize::try_from(number).ok()) {
             let Some(group) = groups.group(number) else { continue };
-            let owner = Caller::new(UserId::new(plan.somebody(self.owners[number][0]).id)?);
+            let owner = Caller::new(UserId::new(plan.somebody(self.cast.owners[number][0]).id)?);
             documents.push(group.document()?);
             records.push(owner.record(crate::groups::CREATED, group.entity()?)?.after(&group)?);
             rows.push(group);
         }
         GROUPS.write(tx, &rows).await?;
         self.app.search.upsert_many(tx, &documents).await?;
-        self.record(tx, &records).await
+        record_many(self.app, tx, &records).await
     }
 
     async fn people(&self, tx: &mut B::Connection, range: Range<u64>) -> Result<()> {
@@ -324,12 +377,12 @@ impl<B: Backend> Loading<'_, B> {
             let batch: Scope = format!("batch:{}", somebody.batch).parse()?;
             memberships.push(ImportRow::active(user.clone(), batch, Grant::new(member.clone())));
             let mut joined = groups.of(plan.seed, number, &somebody);
-            joined.extend((BY_HAND..groups.len()).filter(|&group| self.owners[group] == [number]));
+            joined.extend((BY_HAND..groups.len()).filter(|&group| self.cast.owners[group] == [number]));
             joined.sort_unstable();
             joined.dedup();
             for group in joined {
                 let scope = groups.scope(group)?;
-                let place = self.owners[group].iter().position(|&one| one == number);
+                let place = self.cast.owners[group].iter().position(|&one| one == number);
                 memberships.push(match (place, standing(plan, number, group)) {
                     (Some(0), _) => ImportRow::active(user.clone(), scope, Grant::new(owner.clone())),
                     (Some(_), _) => ImportRow::active(user.clone(), scope, Grant::new(admin.clone())),
@@ -351,10 +404,9 @@ impl<B: Backend> Loading<'_, B> {
 
     async fn posts(&self, tx: &mut B::Connection, range: Range<u64>) -> Result<()> {
         let plan = &self.state.plan;
-        let groups = plan.groups();
         let (mut rows, mut documents, mut records) = (Vec::new(), Vec::new(), Vec::new());
         for number in range {
-            let post = post(plan, &groups, &self.owners, number);
+            let post = post(plan, &self.cast.owners, number);
             let author = Caller::new(UserId::new(&*post.author_id)?);
             documents.push(post.document()?);
             records.push(author.record(posts::CREATED, post.entity()?)?.after(&post)?);
@@ -362,37 +414,22 @@ impl<B: Backend> Loading<'_, B> {
         }
         POSTS.write(tx, &rows.iter().map(PostRow::from).collect::<Vec<_>>()).await?;
         self.app.search.upsert_many(tx, &documents).await?;
-        self.record(tx, &records).await
-    }
-
-    async fn record(&self, tx: &mut B::Connection, records: &[Record]) -> Result<()> {
-        for some in records.chunks(RECORDS) {
-            self.app.audit.record_many(tx, some).await?;
-        }
-        Ok(())
+        record_many(self.app, tx, &records).await
     }
 }
 
-/// How somebody stands to a group they care about, unless they run it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Active,
-    Left,
-    Banned,
-}
-
-fn standing(plan: &Plan, number: u64, group: usize) -> Standing {
-    match Rng::of(plan.seed, "standing", number ^ ((group as u64) << 32)).below(200) {
-        0..=3 => Standing::Left,
-        4 => Standing::Banned,
-        _ => Standing::Active,
+/// Records what was made, in as many statements as it takes.
+pub(super) async fn record_many<B: Backend>(app: &App<B>, tx: &mut B::Connection, records: &[Record]) -> Result<()> {
+    for some in records.chunks(RECORDS) {
+        app.audit.record_many(tx, some).await?;
     }
+    Ok(())
 }
 
-/// Makes a post up: by somebody, in a group that they are a member of.
-fn post(plan: &Plan, groups: &Groups, owners: &[Vec<u64>], number: u64) -> Post {
-    let mut rng = Rng::of(plan.seed, "post", number);
-    let (author, group) = loop {
+/// Where a post was written, and by whom.
+fn authored(plan: &Plan, groups: &Groups, owners: &[Vec<u64>], number: u64) -> (Somebody, usize) {
+    let mut rng = Rng::of(plan.seed, "author", number);
+    loop {
         // A large group has more members, and so more posts. Everybody has an interest, so that this ends.
         let author = rng.below(plan.generated().max(1));
         let somebody = plan.somebody(author);
@@ -402,24 +439,42 @@ fn post(plan: &Plan, groups: &Groups, owners: &[Vec<u64>], number: u64) -> Post 
         }
         let group = joined[rng.index(joined.len())];
         if owners[group].contains(&author) || standing(plan, author, group) == Standing::Active {
-            break (somebody, group);
+            return (somebody, group);
         }
-    };
-    let topic = groups.topic(group);
-    let (title, body) = (words::title(&mut rng, topic), words::body(&mut rng, topic));
+    }
+}
+
+/// The group and the id of a post, without what it says.
+pub(super) fn post_id(plan: &Plan, owners: &[Vec<u64>], number: u64) -> (usize, String) {
+    (authored(plan, &plan.groups(), owners, number).1, dated(plan, number).1)
+}
+
+/// When a post was written, in microseconds, and its id.
+fn dated(plan: &Plan, number: u64) -> (i64, String) {
+    let mut rng = Rng::of(plan.seed, "post", number);
     // The later the number, the later the moment: so ids grow with time as those of other posts do.
     let (span, posts) = (u64::from(plan.days) * 86_400_000, plan.posts);
     let slot = span / posts.max(1);
     let age = span * (posts - number) / posts.max(1) - rng.below(slot.max(1)).min(slot / 2);
     let millis = (plan.until / 1000).cast_unsigned().saturating_sub(age);
+    let created_at = (millis * 1000).cast_signed();
+    (created_at, super::id(created_at, &mut rng))
+}
+
+/// Makes a post up: by somebody, in a group that they are a member of.
+fn post(plan: &Plan, owners: &[Vec<u64>], number: u64) -> Post {
+    let groups = plan.groups();
+    let (author, group) = authored(plan, &groups, owners, number);
+    let (created_at, id) = dated(plan, number);
+    let (mut rng, topic) = (Rng::of(plan.seed, "words", number), groups.topic(group));
     Post {
-        id: uuid::Builder::from_unix_timestamp_millis(millis, &rng.bytes()).into_uuid().to_string(),
+        id,
         group_id: groups.id(group),
         group_kind: groups.kind(group),
         author_id: author.id,
-        title,
-        body,
-        created_at: (millis * 1000).cast_signed(),
+        title: words::title(&mut rng, topic),
+        body: words::body(&mut rng, topic),
+        created_at,
         edited_at: None,
     }
 }

@@ -141,7 +141,7 @@ const NAMES: [Names; 12] = [
 ];
 
 /// What people do, and the kind of place they do it at.
-const WORK: [(&str, &str); 24] = [
+pub(super) const WORK: [(&str, &str); 24] = [
     ("structural engineer", "Bridgework Partners"),
     ("paediatric nurse", "St. Brigid's Hospital"),
     ("compiler engineer", "Quarry Systems"),
@@ -169,7 +169,7 @@ const WORK: [(&str, &str); 24] = [
 ];
 
 /// The first and the last year in which somebody left the campus.
-pub(super) const BATCHES: std::ops::RangeInclusive<u64> = 1985..=2025;
+const BATCHES: std::ops::RangeInclusive<u64> = 1985..=2025;
 
 /// Somebody of a generated campus.
 pub(super) struct Somebody {

@@ -33,7 +33,7 @@ async fn list<B: Backend>(State(site): State<Site<B>>, session: Session, page: P
 }
 
 /// Where to go on: the id of a post.
-pub(super) fn before(after: Option<&str>) -> Result<Option<String>, Error> {
+pub(crate) fn before(after: Option<&str>) -> Result<Option<String>, Error> {
     let parse = |after| {
         Uuid::parse_str(after)
             .map_err(|_| Error::Malformed("the link does not fit this list: go back to its first page".into()))

@@ -12,6 +12,7 @@ use super::{Description, Group, GroupKind, NewGroup};
 use crate::app::App;
 use crate::backend::Backend;
 use crate::error::Error;
+use crate::feed;
 use crate::groups;
 use crate::http::api::{ApiResult, Json, Page, PageQuery, Problem, ProblemBody};
 use crate::http::session::Session;
@@ -179,12 +180,13 @@ async fn list_posts<B: Backend>(
     Path(id): Path<String>,
     page: PageQuery,
 ) -> ApiResult<Page<Post>> {
+    let after = feed::api::before(page.after.as_deref())?;
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     if !viewer.memberships.is_member(&groups::find(&mut *tx, &id).await?.scope()?) {
         return Err(Error::NotFound.into());
     }
     let limit = page.limit()?;
-    let posts = tx.posts(&id, page.after.as_deref(), i64::from(limit) + 1).await.map_err(Error::from)?;
+    let posts = tx.posts(&id, after.as_deref(), i64::from(limit) + 1).await.map_err(Error::from)?;
     Ok(Json(Page::of(posts, limit, |post| post.id.clone())))
 }
 

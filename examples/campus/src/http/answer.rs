@@ -1,4 +1,4 @@
-//! What a refusal looks like: a problem (RFC 9457) under `/api`, a page elsewhere, whoever refused.
+//! What a refusal looks like: a problem (RFC 9457) where programs ask, a page elsewhere, whoever refused.
 
 use axum::body::{self, Body};
 use axum::extract::{Request, State};
@@ -57,7 +57,7 @@ pub(crate) struct ProblemBody {
 
 /// Writes what the handlers, the limits and the web framework refuse in the form that whoever asks expects.
 pub(super) async fn written<B: Backend>(State(site): State<Site<B>>, request: Request, next: Next) -> Response {
-    let is_api = matches!(request.uri().path().split('/').nth(1), Some("api"));
+    let is_api = matches!(request.uri().path().split('/').nth(1), Some("api" | "webhooks"));
     let mut response = next.run(request).await;
     if !response.status().is_client_error() && !response.status().is_server_error() {
         return response;
@@ -103,7 +103,7 @@ fn page(status: StatusCode, refusal: &Refusal, has_picker: bool) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
     let content = html! {
         h1 { (title) }
-        p.lead { (refusal.detail) }
+        p.lead { (sentence(&refusal.detail)) }
         @if refusal.sign_in == SignIn::Irrelevant {
             p { a href="/" { "Back to the start" } }
         } @else if has_picker {
@@ -111,6 +111,12 @@ fn page(status: StatusCode, refusal: &Refusal, has_picker: bool) -> Response {
         }
     };
     (status, bare_page(title, &content)).into_response()
+}
+
+/// A detail as a page says it.
+fn sentence(detail: &str) -> String {
+    let mut letters = detail.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).chain(['.']).collect()).unwrap_or_default()
 }
 
 /// The web framework refuses in plain text, or without a word.

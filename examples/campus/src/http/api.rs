@@ -157,6 +157,8 @@ pub(crate) fn document() -> OpenApi {
         crate::marketplace::api::Api::openapi(),
         crate::mentorship::api::Api::openapi(),
         crate::staff::api::Api::openapi(),
+        crate::assistant::api::Api::openapi(),
+        crate::whatsapp::api::Api::openapi(),
     ];
     docs::complete(surfaces.into_iter().fold(Base::openapi(), |mut document, surface| {
         document.merge(surface);

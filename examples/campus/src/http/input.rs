@@ -1,6 +1,6 @@
 //! What is no text is refused before it is repaired: the web framework reads broken UTF-8 in queries and forms as `U+FFFD`.
 
-use axum::body::{self, Body};
+use axum::body::{self, Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
@@ -10,11 +10,14 @@ use percent_encoding::percent_decode;
 use super::MAX_BODY;
 use crate::error::Error;
 
-/// Lets a request through whose address and form are UTF-8.
+/// Lets a request through whose address and form are UTF-8, and whose body is none too large: also where nobody reads it.
 pub(super) async fn readable(request: Request, next: Next) -> Response {
     let address = request.uri().path_and_query().map_or("", |address| address.as_str());
     if !is_text(address.as_bytes()) {
         return Error::Malformed("the address is not UTF-8".into()).into_response();
+    }
+    if usize::try_from(request.body().size_hint().lower()).is_ok_and(|size| size > MAX_BODY) {
+        return Error::TooLarge.into_response();
     }
     let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if !kind.is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded")) {

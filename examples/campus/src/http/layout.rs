@@ -1,6 +1,7 @@
 //! What every page shares.
 
 use maud::{DOCTYPE, Markup, html};
+use stoa_membership::Role;
 
 use crate::access;
 use crate::app::Viewer;
@@ -34,15 +35,17 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
                                 a href="/openings" { "Jobs board" }
                                 a href="/mentorship" { "Mentorship" }
                                 a href="/deals" { "Deals" }
-                                @if is_staff(viewer) {
-                                    a href="/staff" { "Staff" }
-                                    a href="/admin" { "Admin" }
-                                }
+                                a href="/assistant" { "Assistant" }
+                                @if works_here(viewer) { a href="/staff" { "Staff" } }
+                                @if administrates(viewer) { a href="/admin" { "Admin" } }
                             }
                             form.find action="/search" role="search" {
                                 input type="search" name="q" value=(query) maxlength="400" placeholder="Search everything" aria-label="Search everything";
                             }
-                            span.who { a href="/notifications" { "Notifications" } " · " a href="/me" { (viewer.person.name) } " · " a href="/people" { "switch" } }
+                            form.who method="post" action="/sign-out" {
+                                a href="/notifications" { "Notifications" } " · "
+                                a href="/me" { (viewer.person.name) } " · " button.link { "Sign out" }
+                            }
                         }
                     }
                 }
@@ -53,9 +56,19 @@ pub(crate) fn page(title: &str, viewer: Option<&Viewer>, query: &str, content: &
     }
 }
 
-/// Who is offered the pages of the staff; the pages themselves ask for the capability.
-fn is_staff(viewer: &Viewer) -> bool {
-    access::platform().is_ok_and(|platform| viewer.memberships.is_member(&platform))
+/// Who is offered the pages of the staff; the pages themselves ask for more.
+fn works_here(viewer: &Viewer) -> bool {
+    viewer.is_employee || platform_role(viewer).is_some()
+}
+
+/// Who is offered the administration; its pages themselves ask for the capability.
+fn administrates(viewer: &Viewer) -> bool {
+    platform_role(viewer) == Some("staff")
+}
+
+fn platform_role(viewer: &Viewer) -> Option<&str> {
+    let platform = access::platform().ok()?;
+    viewer.memberships.role(&platform).map(Role::as_str)
 }
 
 /// A group as a card.

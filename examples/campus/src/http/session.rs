@@ -27,6 +27,11 @@ pub(super) fn cookie(token: &str) -> String {
     format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}", auth::SESSION)
 }
 
+/// Has the browser forget the cookie.
+pub(super) fn no_cookie() -> String {
+    format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")
+}
+
 /// Who the request proves to come from. Whether there is such a person is for the page's transaction to see.
 pub(crate) struct Session {
     pub(crate) caller: Caller,

@@ -259,6 +259,13 @@ impl Deal {
             .audience(tags))
     }
 
+    /// Says whether it can be redeemed at that moment, and something is left of it.
+    pub fn is_open(&self, at: DateTime<Utc>) -> bool {
+        self.state == DealState::Published.as_str()
+            && (self.starts_at..self.ends_at).contains(&at.timestamp_micros())
+            && self.redeemed < self.redemption_limit
+    }
+
     /// Says whether it is for somebody with these tags.
     pub fn is_for(&self, mut tags: impl Iterator<Item = String>) -> bool {
         let is_of_audience = |tag: &str| self.audience.lines().any(|line| line == tag);

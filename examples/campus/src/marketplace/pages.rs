@@ -1,9 +1,11 @@
 //! The pages of deals, for those who redeem them.
 
+use std::collections::HashMap;
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -27,6 +29,10 @@ pub(crate) fn routes<B: Backend>(routes: Routes<B>) -> Routes<B> {
         .post("/deals/{id}/redeem", redeem::<B>);
     partner_pages::routes(routes)
 }
+
+/// What ends within this time is over soon, and less than so many are few.
+const SOON: TimeDelta = TimeDelta::days(4);
+const FEW: i64 = 5;
 
 /// Rows on a page.
 pub(super) const ROWS: u16 = 20;
@@ -61,6 +67,13 @@ async fn deals<B: Backend>(
     let before = position.before()?;
     let mut found = deals::list::<B>(&mut tx, &viewer, before.as_deref(), i64::from(ROWS) + 1).await?;
     let next = cut(&mut found, |deal| &deal.id);
+    let mut names = HashMap::new();
+    for deal in &found {
+        if !names.contains_key(&deal.partner_id) {
+            let partner = tx.partner(&deal.partner_id).await?;
+            names.insert(deal.partner_id.clone(), partner.map(|partner| partner.name).unwrap_or_default());
+        }
+    }
     let acts = !marketplace::list_partners(&site.app, &mut tx, &viewer, None, 1).await?.is_empty()
         || marketplace::manages(&site.app, &mut tx, &viewer).await?;
     Ok(page(
@@ -77,23 +90,42 @@ async fn deals<B: Backend>(
             @if found.is_empty() {
                 p.soft { "Nothing is on offer for you at the moment. Some deals are for the members of a group or a chapter only." }
             }
-            ul.grid { @for deal in &found { (card(deal)) } }
+            ul.grid { @for deal in &found { (card(deal, names.get(&deal.partner_id).map(String::as_str))) } }
             @if let Some(next) = next { p { a rel="next" href={ "/deals?after=" (next) } { "Older deals" } } }
         },
     ))
 }
 
 /// A deal as a card that links to itself.
-pub(super) fn card(deal: &Deal) -> Markup {
+pub(super) fn card(deal: &Deal, partner: Option<&str>) -> Markup {
     html! {
         li.card {
             div.row {
                 h3 { a href={ "/deals/" (deal.id) } { (deal.title) } }
-                @if deal.state != "published" { span.badge { (deal.state) } }
+                (badge(deal))
             }
-            p.soft { (left(deal)) " · until " (date(deal.ends_at)) }
+            @if let Some(partner) = partner { p { (partner) } }
+            p.soft { (left(deal)) " · until " (last_day(deal)) }
         }
     }
+}
+
+/// What is worth knowing of a deal at a glance.
+fn badge(deal: &Deal) -> Markup {
+    let is_over_soon = deal.ends_at < (Utc::now() + SOON).timestamp_micros();
+    html! {
+        @if deal.state != "published" { span.badge { (deal.state) } }
+        @else if deal.redeemed == deal.redemption_limit { span.badge { "none left" } }
+        @else if is_over_soon { span.badge.failed { "over soon" } }
+        @else if deal.redemption_limit - deal.redeemed < FEW { span.badge { "few left" } }
+    }
+}
+
+/// The last day on which it can be redeemed, in UTC.
+fn last_day(deal: &Deal) -> String {
+    // What ends at midnight ends with the day before.
+    let last = DateTime::from_timestamp_micros(deal.ends_at - 1);
+    last.map_or_else(String::new, |last| last.format("%-d %B %Y").to_string())
 }
 
 fn left(deal: &Deal) -> String {
@@ -158,6 +190,7 @@ async fn deal<B: Backend>(State(site): State<Site<B>>, session: Session, Path(id
     let partner = tx.partner(&deal.partner_id).await?.ok_or(Error::NotFound)?;
     let own = tx.redemption_of(viewer.user.as_str(), &deal.id).await?;
     let manages = deals::manages(&site.app, &viewer, &deal)?;
+    crate::recommender::viewed(&site.app, &viewer.user, &stoa_search::Surface::MARKETPLACE, &deal.id);
     let now = Utc::now().timestamp_micros();
     let is_open = deal.state == "published" && (deal.starts_at..deal.ends_at).contains(&now);
     let is_for_viewer = deal.is_for(viewer.memberships.tags());
@@ -169,14 +202,15 @@ async fn deal<B: Backend>(State(site): State<Site<B>>, session: Session, Path(id
             p.soft { a href="/deals" { "Deals" } }
             div.row {
                 h1 { (deal.title) }
-                @if deal.state != "published" { span.badge { (deal.state) } }
+                (badge(&deal))
             }
-            p.lead { "By " (partner.name) " · " (left(&deal)) " · " (date(deal.starts_at)) " to " (date(deal.ends_at)) }
-            p.body { (deal.body) }
+            p.lead { "By " (partner.name) " · " (left(&deal)) " · until " (last_day(&deal)) }
+            div.card { p.body { (deal.body) } }
             @if let Some(own) = &own {
-                div.card { h2 { "Your code" } (code(own)) }
+                h2 { "Your code" }
+                div.card { (code(own)) p.soft { "Show it at " (partner.name) "." } }
             } @else if is_open && is_for_viewer && deal.redeemed < deal.redemption_limit {
-                form method="post" action={ "/deals/" (deal.id) "/redeem" } { button { "Get my code" } }
+                form.actions method="post" action={ "/deals/" (deal.id) "/redeem" } { button { "Get my code" } }
             } @else if deal.state == "published" && now < deal.starts_at {
                 p.soft { "It begins " (date(deal.starts_at)) "." }
             } @else if is_open && is_for_viewer {

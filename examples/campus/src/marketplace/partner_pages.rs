@@ -149,7 +149,7 @@ async fn partner<B: Backend>(
             (forms(&partner, reach))
             h2 { "Deals" }
             @if found.is_empty() { p.soft { "None yet. A draft is seen by nobody else until it is published." } }
-            ul.grid { @for deal in &found { (card(deal)) } }
+            ul.grid { @for deal in &found { (card(deal, None)) } }
             @if let Some(next) = next { p { a rel="next" href={ "/partners/" (partner.id) "?after=" (next) } { "Older deals" } } }
         },
     ))

@@ -5,8 +5,8 @@ use serde::Serialize;
 use sqlx::FromRow;
 use stoa_audit::{Action, Audited, Entity, EntityId, EntityType};
 use stoa_capabilities::scoped;
+use stoa_search::Surface;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::deals::DealState;
 use super::sql::MarketplaceSql as _;
@@ -15,17 +15,16 @@ use crate::access::VerifyCodes;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::caller::Caller;
+use crate::code;
 use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::notices::{self, Notice};
 use crate::readers::Readers;
+use crate::recommender::{self, Act};
 use crate::retry::retried;
 
 pub(crate) const REDEEMED: Action = Action::new("bits.marketplace.v1.RedemptionService/Redeem");
 pub(crate) const VERIFIED: Action = Action::new("bits.marketplace.v1.RedemptionService/Verify");
-
-/// Digits and letters that nobody takes for another.
-const ALPHABET: [u8; 32] = *b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// Redeems a deal: the person's own code, or the one that they have already.
 ///
@@ -51,7 +50,7 @@ async fn attempt_to_redeem<B: Backend>(app: &App<B>, caller: &Caller, deal_id: &
         return Err(Error::NotFound);
     }
     let redemption = Redemption {
-        code: new_code(),
+        code: code::new(),
         deal_id: deal.id.clone(),
         person_id: caller.user.to_string(),
         redeemed_at: Utc::now().timestamp_micros(),
@@ -64,6 +63,7 @@ async fn attempt_to_redeem<B: Backend>(app: &App<B>, caller: &Caller, deal_id: &
     }
     let record = caller.record(REDEEMED, redemption.entity()?)?.scope(deal.entity()?).after(&redemption)?;
     app.audit.record(&mut tx, &record).await?;
+    recommender::signal(app, &mut tx, &caller.user, &Surface::MARKETPLACE, &deal.id, Act::Redeem).await?;
     if !tx.count_redemption(&deal.id, redemption.redeemed_at).await? {
         let why = match redemption.redeemed_at {
             now if now < deal.starts_at => "this deal has not begun yet",
@@ -85,7 +85,7 @@ pub async fn verify<B: Backend>(app: &App<B>, caller: &Caller, partner_id: &str,
     scoped!(tx = app.begin().await?);
     let scope = partner_scope(partner_id)?;
     drop(app.partner_capabilities.authorize(&mut tx, VerifyCodes, &caller.user, &scope).await?);
-    let code = parsed_code(code).ok_or(Error::NotFound)?;
+    let code = code::parsed(code).ok_or(Error::NotFound)?;
     let before = tx.redemption(&code, partner_id).await?.ok_or(Error::NotFound)?;
     let now = Utc::now().timestamp_micros();
     if !tx.verify_redemption(&code, now).await? {
@@ -106,33 +106,6 @@ pub async fn verify<B: Backend>(app: &App<B>, caller: &Caller, partner_id: &str,
     app.commit(tx.into_inner()).await?;
     app.jobs.wake();
     Ok(after)
-}
-
-/// Sixty random bits, as `ABCD-EFGH-JKMN`.
-fn new_code() -> String {
-    let bits = Uuid::new_v4().as_u128();
-    // A random UUID has fixed bits in its middle; the lowest sixty are all random.
-    let digit = |place: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * place)) & 31).unwrap_or_default()]);
-    let group = |from: u32| (from..from + 4).map(digit).collect::<String>();
-    [group(0), group(4), group(8)].join("-")
-}
-
-/// A code as people type it: in any case, with or without hyphens, with letters for the digits that they look like.
-fn parsed_code(code: &str) -> Option<String> {
-    let mut digits = String::new();
-    for character in code.chars().filter(|character| !matches!(character, '-' | ' ')) {
-        let digit = match character.to_ascii_uppercase() {
-            'O' => '0',
-            'I' | 'L' => '1',
-            other => other,
-        };
-        let is_digit = u8::try_from(digit).is_ok_and(|digit| ALPHABET.contains(&digit));
-        if !is_digit || digits.len() == 12 {
-            return None;
-        }
-        digits.push(digit);
-    }
-    (digits.len() == 12).then(|| [&digits[..4], &digits[4..8], &digits[8..]].join("-"))
 }
 
 /// A code that somebody got for a deal.
@@ -164,22 +137,4 @@ impl Redemption {
 /// What of a redemption an audit record may hold.
 impl Audited for Redemption {
     const FIELDS: &'static [&'static str] = &["deal_id", "person_id"];
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_code_reads_back_however_it_is_typed() {
-        for _ in 0..100 {
-            let code = new_code();
-            assert_eq!(parsed_code(&code).as_deref(), Some(&*code));
-            assert_eq!(parsed_code(&code.to_lowercase().replace('-', " ")).as_deref(), Some(&*code));
-        }
-        assert_eq!(parsed_code("oil0-oil0-oil0").as_deref(), Some("0110-0110-0110"));
-        for bad in ["", "0110-0110-011", "0110-0110-01100", "U110-0110-0110", "é110-0110-0110", "0110\u{0}110-0110"] {
-            assert_eq!(parsed_code(bad), None, "{bad:?}");
-        }
-    }
 }

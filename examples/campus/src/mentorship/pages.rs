@@ -174,6 +174,10 @@ async fn programme<B: Backend>(
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let (programme, manages) = mentorship::read(&site.app, &mut tx, &viewer, &id).await?;
     let own = tx.mentorship_profile(&programme.id, viewer.user.as_str()).await?;
+    crate::recommender::viewed(&site.app, &viewer.user, &mentorship::place()?, &programme.id);
+    let mut mine = tx.matches_of(viewer.user.as_str(), None, i64::from(ROWS)).await?;
+    mine.retain(|one| one.programme_id == programme.id);
+    let names = names_of(&site, &mut tx, &mine).await?;
     let mut staff = html! {};
     if manages {
         let before = position.before()?;
@@ -206,7 +210,7 @@ async fn programme<B: Backend>(
             p.lead.body { (programme.description) }
             @if let Some(own) = &own {
                 h2 { "You are a " (own.role) " here" }
-                p {
+                p.soft {
                     @if own.role == "mentor" { (own.taken) " of " (own.capacity) " places are taken. " }
                     @if own.taken < own.capacity {
                         a href={ "/mentorship/" (programme.id) "/people" } {
@@ -214,8 +218,11 @@ async fn programme<B: Backend>(
                         }
                     }
                 }
+                @if !mine.is_empty() { ul.stack { @for one in &mine { (match_card(one, &viewer, &names)) } } }
                 details { summary { "Change what you say of yourself" } (profile_form(&programme, Some(own))) }
-                form method="post" action={ "/mentorship/" (programme.id) "/withdraw" } { button.quiet { "Withdraw" } }
+                @if own.taken == 0 {
+                    form.actions method="post" action={ "/mentorship/" (programme.id) "/withdraw" } { button.quiet { "Withdraw" } }
+                }
             } @else if programme.state == ProgrammeState::Open.as_str() {
                 h2 { "Take part" }
                 (profile_form(&programme, None))
@@ -234,7 +241,7 @@ fn administration(programme: &Programme, run: Option<&Run>, undone: i64) -> Mark
         h2 { "Matching" }
         div.card {
             @match run {
-                None => p { "Nobody has been matched yet." }
+                None => p { "The matching has not run yet: it proposes a mentor to every mentee who has none." }
                 Some(run) if run.state == "running" => p {
                     "A run is on its way: " (run.mentees - undone) " of " (run.mentees) " mentees looked at, since " (date(run.started_at)) "."
                 }
@@ -242,7 +249,7 @@ fn administration(programme: &Programme, run: Option<&Run>, undone: i64) -> Mark
                     "The last run proposed " (run.matched) " matches to " (run.mentees) " mentees, " (date(run.finished_at.unwrap_or(run.started_at))) "."
                 }
             }
-            div.row {
+            div.actions {
                 form method="post" action={ "/mentorship/" (programme.id) "/runs" } { button { "Match now" } }
                 form method="post" action={ "/mentorship/" (programme.id) "/state" } {
                     input type="hidden" name="state" value=(if is_open { "closed" } else { "open" });
@@ -399,7 +406,7 @@ async fn people<B: Backend>(
                         }
                         @if !profile.skills.is_empty() { p { "Knows " (terms(&profile.skills)) } }
                         @if !profile.interests.is_empty() { p { "Likes to talk about " (terms(&profile.interests)) } }
-                        p.soft { "Speaks " (terms(&profile.languages)) }
+                        p.soft { "Speaks " span.names { (terms(&profile.languages)) } }
                         @if !profile.goals.is_empty() { p.body { (profile.goals) } }
                         form method="post" action={ "/mentorship/" (programme.id) "/matches" } {
                             input type="hidden" name="person" value=(profile.user_id);
@@ -452,7 +459,7 @@ async fn match_page<B: Backend>(
         html! {
             @if let Some(profile) = profile {
                 p { @if profile.role == "mentor" { "Knows " (profile.skills.replace('\n', ", ")) } @else { "Wants to learn " (profile.interests.replace('\n', ", ")) } }
-                p.soft { "Class of " (profile.batch_year) ", speaks " (profile.languages.replace('\n', ", ")) }
+                p.soft { "Class of " (profile.batch_year) ", speaks " span.names { (profile.languages.replace('\n', ", ")) } }
                 @if !profile.goals.is_empty() { p.body { (profile.goals) } }
             } @else { p.soft { "No longer takes part." } }
         }
@@ -472,7 +479,7 @@ async fn match_page<B: Backend>(
                 li.card { h3 { "Mentor: " (names[&one.mentor_user_id]) } (said(mentor.as_ref())) }
                 li.card { h3 { "Mentee: " (names[&one.mentee_user_id]) } (said(mentee.as_ref())) }
             }
-            div.row {
+            div.actions {
                 @for (decision, _) in possible.iter().filter(|(_, is_possible)| *is_possible) {
                     form method="post" action={ "/matches/" (one.id) } {
                         input type="hidden" name="decision" value=(decision.as_str());

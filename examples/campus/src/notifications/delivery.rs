@@ -11,13 +11,14 @@ use stoa_membership::UserId;
 use super::mail::Letter;
 use super::preferences::Preferences;
 use super::sql::{DELIVERIES, DeliveryRow, NotificationSql as _};
-use super::{Channel, Kind, channels, digest, of_post};
+use super::{Channel, Kind, digest, mail, of_post};
 use crate::app::{App, Viewer};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::groups::notify::NotifyGroup;
 use crate::groups::sql::GroupSql as _;
 use crate::notices::{self, Notice, NoticeSql as _};
+use crate::whatsapp;
 
 /// Brings one thing to one person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +122,7 @@ pub async fn deliver<B: Backend>(app: &App<B>, delivery: &Deliver, now: DateTime
             .await?
             .map(|notice| Letter::of(&notice, &viewer.person.name, mailer.site())),
     };
-    let address = channels::address::<B>(&mut tx, &viewer).await?;
+    let address = mail::address::<B>(&mut tx, &viewer).await?;
     // Nobody waits for a mail server with a transaction open.
     drop(tx);
     let Some(letter) = letter else { return settle(app, delivery, "skipped", NOTHING).await };
@@ -153,7 +154,7 @@ async fn readable<B: Backend>(
 async fn by_whatsapp<B: Backend>(app: &App<B>, delivery: &Deliver, notice: Option<Notice>) -> Result<Outcome> {
     let Some(notice) = notice else { return settle(app, delivery, "skipped", NOTHING).await };
     let mut tx = app.begin().await?;
-    let is_sent = channels::whatsapp(app, &mut tx, &delivery.person_id, &notice).await?;
+    let is_sent = whatsapp::send_template(app, &mut tx, &delivery.person_id, &notice.title, &notice.url).await?;
     let (state, reason) =
         if is_sent { ("sent", "") } else { ("skipped", "WhatsApp is not set up, or they have not opted in") };
     tx.settle_delivery(delivery, state, reason).await?;

@@ -6,11 +6,15 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::response::Category;
-use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use url::Url;
 
+use crate::app::Viewer;
+use crate::backend::Backend;
+use crate::directory::sql::DirectorySql as _;
 use crate::error::{Error, Result};
 use crate::notices::Notice;
+use crate::outgoing::link_base;
 use crate::text::line;
 
 /// How long a mail server may take for one answer.
@@ -71,10 +75,8 @@ impl Mailer {
         let from = line("the sender", from, 320)?;
         let from =
             from.parse().map_err(|_| Error::Invalid("the sender must be NAME <ADDRESS> or an address".into()))?;
-        if !matches!(site.scheme(), "http" | "https") || !site.has_host() {
-            return Err(Error::Invalid("the URL of the site must begin with https:// or http://".into()));
-        }
-        Ok(Self { from, site: site.as_str().trim_end_matches('/').to_owned(), sink })
+        let site = link_base(site).map_err(|error| Error::Invalid(error.to_string()))?;
+        Ok(Self { from, site, sink })
     }
 
     /// Where links lead.
@@ -151,4 +153,12 @@ impl Letter {
     pub(super) fn of(notice: &Notice, name: &str, site: &str) -> Self {
         Self::new(notice.title.clone(), name, &format!("{}\n{site}{}", notice.title, notice.url), site)
     }
+}
+
+/// Where to write to somebody: the address of their profile, if it is one.
+pub(super) async fn address<B: Backend>(conn: &mut B::Connection, viewer: &Viewer) -> Result<Option<Mailbox>> {
+    let profile = conn.profile(&viewer.person.id).await?;
+    let address = profile.and_then(|profile| profile.email.parse::<Address>().ok());
+    // Without their name: `lettre` panics where one holds a control character.
+    Ok(address.map(|address| Mailbox::new(None, address)))
 }

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::api::SHOWN;
 use super::digest::Rhythm;
 use super::preferences::{self, Preferences, Written};
-use super::{Channel, Kind, Span, channels, told};
+use super::{Channel, Kind, Span, mail, told};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::http::layout::{date, page};
@@ -60,7 +60,7 @@ async fn list<B: Backend>(State(site): State<Site<B>>, session: Session) -> Resu
 async fn settings<B: Backend>(State(site): State<Site<B>>, session: Session) -> Result<Markup> {
     let (mut tx, viewer) = site.app.read_as(&session.caller.user).await?;
     let preferences = Preferences::of(&mut *tx, &viewer.person.id).await?;
-    let address = channels::address::<B>(&mut tx, &viewer).await?;
+    let address = mail::address::<B>(&mut tx, &viewer).await?;
     let written = Written::from(&preferences);
     let is_wanted = |kind: Kind, channel: Channel| {
         written.channels.get(kind.as_str()).is_some_and(|channels| channels.iter().any(|name| name == channel.as_str()))

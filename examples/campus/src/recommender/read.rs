@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::Utc;
 use stoa_membership::{BATCH, Scope, State, UserId};
 use stoa_search::Surface as Place;
 use stoa_search::recommendation as store;
@@ -15,6 +16,7 @@ use crate::calendar::sql::CalendarSql as _;
 use crate::error::Result;
 use crate::groups::GroupKind;
 use crate::groups::sql::GroupSql as _;
+use crate::marketplace::sql::MarketplaceSql as _;
 use crate::openings::sql::OpeningSql as _;
 
 /// So many candidates are looked at.
@@ -124,6 +126,11 @@ async fn is_news<B: Backend>(
     if *place == Place::JOBS {
         return Ok(conn.opening(id).await?.is_none_or(|opening| opening.author_id != viewer.user.as_str()));
     }
+    if *place == Place::MARKETPLACE {
+        let Some(deal) = conn.deal(id).await? else { return Ok(false) };
+        let is_taken = conn.redemption_of(viewer.user.as_str(), id).await?.is_some();
+        return Ok(!is_taken && deal.is_open(Utc::now()));
+    }
     if *place == Place::FEED {
         return Ok(conn.post(id).await?.is_none_or(|post| post.author_id != viewer.user.as_str()));
     }
@@ -159,6 +166,7 @@ async fn in_words<C: crate::sql::Sql>(
         Why::Class(people) => format!("{people} people of your class are in it"),
         Why::Together(1) => "Somebody who liked what you liked was here".into(),
         Why::Together(people) => format!("{people} people who liked what you liked were here"),
+        Why::Like if *place == Place::DIRECTORY => "Has to do with what you read lately".into(),
         Why::Like => "Like what you read lately".into(),
         Why::Profile => "Fits your profile".into(),
     })

@@ -67,6 +67,21 @@ pub async fn run<B: Backend>(
     Ok(run.done)
 }
 
+/// Makes the candidates of a few people at once, of all that was done so far: a demo has something to show from its first page on. Nobody
+/// else may be running a batch.
+///
+/// # Errors
+/// [`Error::Internal`] if the database fails; what was done stays done.
+pub(crate) async fn prepare<B: Backend>(app: &App<B>, people: &[String]) -> Result<()> {
+    let mut run = Run { app, lead: None, until: None, done: Progress::default() };
+    run.read_signals(&mut |_| {}).await?;
+    let mut circles = Circles::default();
+    for some in people.chunks(usize::try_from(PEOPLE).unwrap_or(1)) {
+        run.make(&mut circles, some).await?;
+    }
+    run.keep_popular(&circles).await
+}
+
 struct Run<'a, B: Backend> {
     app: &'a App<B>,
     lead: Option<&'a Batch<B::Jobs, App<B>>>,
@@ -195,31 +210,43 @@ impl<B: Backend> Run<'_, B> {
             let due = tx.due(&above, PEOPLE).await?;
             let Some(last) = due.last().cloned() else { break true };
             drop(tx);
-            let mut made = Vec::new();
-            for id in &due {
-                made.push((id, self.candidates_of(&mut circles, id).await?));
+            if !self.make(&mut circles, &due).await? {
+                break false;
             }
-            let Some(mut tx) = self.begin().await? else { break false };
-            for (id, boards) in &made {
-                for (place, board) in boards {
-                    let user = stoa_search::recommendation::UserId::new(id.as_str())?;
-                    candidates(self.app).replace(&mut tx, &user, place, board).await?;
-                }
-                tx.delete_due(id).await?;
-            }
-            self.app.commit(tx).await?;
             self.done.people += due.len() as u64;
             progress(self.done);
             above = last;
         };
-        if let Some(mut tx) = self.begin().await? {
-            for (scope, circle) in circles.classes() {
-                let popular = score::popular(circle)?;
-                candidates(self.app).replace(&mut tx, &as_user(scope)?, &super::Place::GROUPS, &popular).await?;
-            }
-            self.app.commit(tx).await?;
-        }
+        self.keep_popular(&circles).await?;
         Ok(is_finished)
+    }
+
+    /// Makes candidates for some people in one transaction; says whether it still might.
+    async fn make(&self, circles: &mut Circles, people: &[String]) -> Result<bool> {
+        let mut made = Vec::new();
+        for id in people {
+            made.push((id, self.candidates_of(circles, id).await?));
+        }
+        let Some(mut tx) = self.begin().await? else { return Ok(false) };
+        for (id, boards) in &made {
+            for (place, board) in boards {
+                let user = stoa_search::recommendation::UserId::new(id.as_str())?;
+                candidates(self.app).replace(&mut tx, &user, place, board).await?;
+            }
+            tx.delete_due(id).await?;
+        }
+        self.app.commit(tx).await?;
+        Ok(true)
+    }
+
+    /// Keeps what is popular in the classes that were looked at, for those of them who have nothing of their own.
+    async fn keep_popular(&self, circles: &Circles) -> Result<()> {
+        let Some(mut tx) = self.begin().await? else { return Ok(()) };
+        for (scope, circle) in circles.classes() {
+            let popular = score::popular(circle)?;
+            candidates(self.app).replace(&mut tx, &as_user(scope)?, &super::Place::GROUPS, &popular).await?;
+        }
+        self.app.commit(tx).await
     }
 
     async fn candidates_of(

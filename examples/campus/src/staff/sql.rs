@@ -8,6 +8,7 @@ use sqlx::Result;
 use super::employees::Employee;
 use super::leave::{LeaveType, Request};
 use super::payroll::{PaidEmployee, Run, RunTotals, StoredPayslip, Structure};
+use crate::directory::Person;
 use crate::sql::portable;
 
 portable! {
@@ -92,6 +93,22 @@ portable! {
             .bind(person_id)
             .fetch_optional(self)
             .await
+        }
+
+        /// Reads a person, and whether they are an employee: what every page asks at once.
+        async fn person_and_employee(&mut self, person_id: &str) -> Result<Option<(Person, bool)>> {
+            let found = sqlx::query_as(
+                r#"
+                SELECT id, name, headline,
+                    EXISTS (SELECT 1 FROM campus_staff_employee WHERE person_id = person.id) AS is_employee
+                FROM campus_person AS person
+                WHERE id = $1
+                "#,
+            )
+            .bind(person_id)
+            .fetch_optional(self)
+            .await?;
+            Ok(found.map(|(id, name, headline, is_employee)| (Person { id, name, headline }, is_employee)))
         }
 
         /// Reads the employees after an id.

@@ -6,12 +6,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use axum::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fantoccini::error::CmdError;
-use fantoccini::wd::Capabilities;
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
+use url::{ParseError, Url};
 
 /// Where the screenshots are: a folder of the target directory, one for each test.
 static SCREENS: LazyLock<PathBuf> = LazyLock::new(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("screens"));
@@ -51,7 +55,8 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn start(database: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_campus"));
-        command.args(["--database", database, "--listen", "127.0.0.1:0"]);
+        // Nobody turns pages as fast as a test does.
+        command.args(["--database", database, "--listen", "127.0.0.1:0", "--rate-limit", "off"]);
         let process = Listener::start(&mut command, "http://");
         let address = process.said.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
         let url = format!("http://{address}");
@@ -86,6 +91,31 @@ impl Driver {
     }
 }
 
+/// What somebody looks at a page with.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Screen {
+    Light,
+    Dark,
+    Phone,
+}
+
+/// A command of Chromium's own tools for developers, for what the standard has none.
+#[derive(Debug)]
+struct DevTools {
+    command: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base_url: &Url, session_id: Option<&str>) -> Result<Url, ParseError> {
+        base_url.join(&format!("session/{}/goog/cdp/execute", session_id.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({"cmd": self.command, "params": self.parameters}).to_string()))
+    }
+}
+
 /// One browser.
 pub(crate) struct Browser {
     pub(crate) client: Client,
@@ -103,6 +133,16 @@ impl Browser {
         self.client.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
     }
 
+    /// What this part of the page says.
+    pub(crate) async fn text_of(&self, css: &str) -> String {
+        self.client.find(Locator::Css(css)).await.unwrap().text().await.unwrap()
+    }
+
+    /// The address of the page, from its first slash on.
+    pub(crate) async fn path(&self) -> String {
+        self.client.current_url().await.unwrap().path().to_owned()
+    }
+
     /// Types into the field of this name.
     pub(crate) async fn type_into(&self, name: &str, text: &str) {
         let field = self.client.find(Locator::Css(&format!("[name={name}]"))).await.unwrap();
@@ -116,6 +156,12 @@ impl Browser {
         let found = self.client.find(Locator::XPath(&path)).await;
         let Ok(element) = found else { panic!("there is no {label:?} on this page: {}", self.text().await) };
         self.leave_by(element.click()).await;
+    }
+
+    /// Follows the first link of this kind.
+    pub(crate) async fn press_first(&self, css: &str) {
+        let link = self.client.find(Locator::Css(css)).await.unwrap();
+        self.leave_by(link.click()).await;
     }
 
     /// Opens what is folded.
@@ -156,10 +202,34 @@ impl Browser {
         timeout(Duration::from_mins(1), leaving).await.expect("there comes another page");
     }
 
+    /// Looks at pages in another way from now on.
+    pub(crate) async fn look_with(&self, screen: Screen) {
+        let scheme = if screen == Screen::Dark { "dark" } else { "light" };
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.tell("Emulation.setEmulatedMedia", features).await;
+        let (width, height) = if screen == Screen::Phone { (390, 844) } else { (1100, 900) };
+        let is_phone = screen == Screen::Phone;
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone});
+        self.tell("Emulation.setDeviceMetricsOverride", metrics).await;
+    }
+
+    /// By how many pixels the page is wider than the screen.
+    pub(crate) async fn overflow(&self) -> i64 {
+        let script = "const page = document.documentElement; return page.scrollWidth - page.clientWidth";
+        self.client.execute(script, Vec::new()).await.unwrap().as_i64().unwrap()
+    }
+
     /// Keeps a picture of the whole page.
     pub(crate) async fn picture(&self, name: &str) {
-        let png = self.client.screenshot().await.unwrap();
+        let size = self.tell("Page.getLayoutMetrics", json!({})).await["cssContentSize"].take();
+        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1});
+        let taken = self.tell("Page.captureScreenshot", json!({"captureBeyondViewport": true, "clip": clip})).await;
+        let png = STANDARD.decode(taken["data"].as_str().expect("a picture")).unwrap();
         std::fs::write(self.screens.join(format!("{name}.png")), png).unwrap();
+    }
+
+    async fn tell(&self, command: &'static str, parameters: Value) -> Value {
+        self.client.issue_cmd(DevTools { command, parameters }).await.unwrap()
     }
 
     pub(crate) async fn close(self) {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use campus::app::App;
+use campus::demo::{Plan, Size};
 use serde_json::Value;
 use stoa_membership::{Role, State, UserId};
 use stoa_search::{Audience, Query, Tag};
@@ -353,9 +354,9 @@ fn migrate_makes_the_schema_and_the_demo_that_was_asked_for() {
     };
     assert_eq!(documents(), 0);
     campus(&["migrate", "--database", &url, "--demo", "small"]).exits(0);
-    // 300 people, 20 groups, and 600 posts beside the 24 that are written by hand; and what the other surfaces have.
+    let plan = Plan::of(Size::Small).unwrap();
     let small = documents();
-    assert!((944..1_100).contains(&small), "{small}");
+    assert_eq!(small, plan.people + plan.documents());
     campus(&["migrate", "--database", &url, "--demo", "small"]).exits(0);
     campus(&["migrate", "--database", &url, "--demo", "ga"]).exits(0);
     assert_eq!(documents(), small, "what is there is left alone");

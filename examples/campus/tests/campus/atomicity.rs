@@ -257,7 +257,7 @@ async fn on_postgres_a_process_killed_between_two_steps_leaves_nothing() {
 }
 
 /// Waits, for at most a minute, until something holds.
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !holds().await {
             tokio::task::yield_now().await;

@@ -25,6 +25,11 @@ pub(crate) trait Fixture: Send + Sync + Sized {
     fn count(&self, sql: &'static str) -> impl Future<Output = i64>;
     /// Reads one column of texts.
     fn texts(&self, sql: &'static str) -> impl Future<Output = Vec<String>>;
+    /// Every table.
+    fn tables(&self) -> impl Future<Output = Vec<String>>;
+    /// A statement that reads a line for each table, another one whenever the table has changed. Left out are audit records, which a
+    /// refusal may leave, and what is noted beside an answer of who looked at what.
+    fn contents(&self) -> impl Future<Output = &'static str>;
     /// Makes the next insertion into one of [`STEPS`] fail.
     fn break_step(&self, step: usize) -> impl Future<Output = ()>;
 
@@ -45,6 +50,11 @@ pub(crate) trait Fixture: Send + Sync + Sized {
             self.count("SELECT count(*) FROM jobs_queue_job").await,
         ]
     }
+}
+
+/// Whether [`Fixture::contents`] reads the table.
+fn is_read(table: &str) -> bool {
+    !table.starts_with("audit_") && table != "recommendation_signal"
 }
 
 /// The tables that *create a group post* writes, in its order. Before the first it reads the memberships.
@@ -100,6 +110,27 @@ impl Fixture for OnSqlite {
         sqlx::query_scalar(sql).fetch_all(self.0.pool()).await.unwrap()
     }
 
+    async fn tables(&self) -> Vec<String> {
+        self.texts("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+            .await
+    }
+
+    async fn contents(&self) -> &'static str {
+        let columns = r"
+            SELECT schema.name || ' ' || group_concat('quote(' || columns.name || ')', '||')
+            FROM sqlite_schema AS schema, pragma_table_info(schema.name) AS columns
+            WHERE schema.type = 'table' AND schema.name NOT LIKE 'sqlite_%'
+            GROUP BY schema.name
+            ORDER BY schema.name
+        ";
+        let tables = self.texts(columns).await;
+        let reads = tables.iter().filter_map(|line| line.split_once(' ')).filter(|(table, _)| is_read(table));
+        let reads = reads.map(|(table, columns)| {
+            format!("SELECT '{table} ' || count(*) || ' ' || coalesce(group_concat({columns}), '') FROM {table}")
+        });
+        reads.collect::<Vec<_>>().join(" UNION ALL ").leak()
+    }
+
     async fn break_step(&self, step: usize) {
         self.execute(match STEPS[step] {
             "campus_post" => {
@@ -147,6 +178,19 @@ impl Fixture for OnPostgres {
 
     async fn texts(&self, sql: &'static str) -> Vec<String> {
         sqlx::query_scalar(sql).fetch_all(self.0.pool()).await.unwrap()
+    }
+
+    async fn tables(&self) -> Vec<String> {
+        self.texts("SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename").await
+    }
+
+    async fn contents(&self) -> &'static str {
+        let tables = self.tables().await;
+        // The transaction that wrote a row is another one after every change of it.
+        let reads = tables.iter().filter(|table| is_read(table)).map(|table| {
+            format!("SELECT '{table} ' || count(*) || ' ' || coalesce(sum(xmin::text::bigint), 0) FROM {table}")
+        });
+        reads.collect::<Vec<_>>().join(" UNION ALL ").leak()
     }
 
     async fn break_step(&self, step: usize) {

@@ -305,6 +305,33 @@ async fn the_demo_signs_in_with_a_token_of_its_own_secret<F: Fixture>() {
     assert_eq!(home(ours, forged).await, StatusCode::UNAUTHORIZED);
 }
 
+async fn whoever_signs_out_is_forgotten<F: Fixture>() {
+    let (fixture, app, production) = production::<F>().await;
+    let before = fixture.counts().await;
+    let good = format!("campus_session={}", token("amara-okafor"));
+    let stale = "campus_session=of.another.time".to_owned();
+    let page = send(&production, Request::get("/").header(header::COOKIE, &good), "").await;
+    assert!(page.body.contains("Amara Okafor") && page.body.contains("action=\"/sign-out\""), "{}", page.body);
+    assert!(!page.body.contains("\"/people\""), "in production there is nobody to pick: {}", page.body);
+    let demo = router(app, Options::demo());
+    for (site, cookie, is_demo) in [(&production, &good, false), (&production, &stale, false), (&demo, &stale, true)] {
+        let out = || Request::post("/sign-out").header(header::COOKIE, cookie);
+        for origin in ["http://evil.example", "null"] {
+            let answer = send(site, out().header(header::ORIGIN, origin), "").await;
+            assert_eq!((answer.status, answer.header("set-cookie")), (StatusCode::FORBIDDEN, ""), "{origin}");
+        }
+        let answer = send(site, out().header(header::ORIGIN, "http://localhost:8080"), "").await;
+        assert_eq!(answer.header("set-cookie"), "campus_session=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+        if is_demo {
+            assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/people"));
+        } else {
+            assert!(answer.status == StatusCode::OK && answer.is_page(), "{}", answer.body);
+        }
+    }
+    assert_eq!(send(&demo, Request::get("/sign-out"), "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(fixture.counts().await, before);
+}
+
 async fn requests_from_elsewhere_are_refused<F: Fixture>() {
     let (fixture, app) = F::demo().await;
     let stranger = fixture_stranger(&app).await;
@@ -685,6 +712,7 @@ on_both! {
     a_token_of_any_key_signs_in
     tokens_that_prove_nothing_get_401_and_write_nothing
     the_demo_signs_in_with_a_token_of_its_own_secret
+    whoever_signs_out_is_forgotten
     requests_from_elsewhere_are_refused
     bad_input_is_a_problem_and_writes_nothing
     whoever_asks_too_much_is_told_when_to_come_back

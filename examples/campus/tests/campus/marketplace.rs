@@ -22,9 +22,10 @@ use crate::fixture::{Fixture, OnPostgres, OnSqlite};
 use crate::pages::{Browser, fixture_stranger};
 
 const RECORDS: &str = "SELECT count(*) FROM audit_record";
-const EXPIRED: &str = "SELECT count(*) FROM audit_record WHERE action = 'bits.marketplace.v1.DealService/ExpireDeal'";
-const DOCUMENTS: &str = "SELECT count(*) FROM search_document WHERE surface = 'marketplace'";
-const LISTINGS: &str = "SELECT count(*) FROM campus_deal_listing";
+pub(crate) const EXPIRED: &str =
+    "SELECT count(*) FROM audit_record WHERE action = 'bits.marketplace.v1.DealService/ExpireDeal'";
+pub(crate) const DOCUMENTS: &str = "SELECT count(*) FROM search_document WHERE surface = 'marketplace'";
+pub(crate) const LISTINGS: &str = "SELECT count(*) FROM campus_deal_listing";
 
 fn user(id: &str) -> UserId {
     UserId::new(id).unwrap()
@@ -35,7 +36,7 @@ fn caller(id: &str) -> Caller {
 }
 
 /// The demo, its staff, a partner, and somebody who acts for it.
-async fn partner<F: Fixture>() -> (F, App<F::Backend>, String, String, String) {
+pub(crate) async fn partner<F: Fixture>() -> (F, App<F::Backend>, String, String, String) {
     let (fixture, app) = F::demo().await;
     let staff = fixture_stranger(&app).await;
     let people = fixture.texts("SELECT id FROM campus_person ORDER BY id").await;
@@ -44,7 +45,13 @@ async fn partner<F: Fixture>() -> (F, App<F::Backend>, String, String, String) {
     (fixture, app, staff, made.unwrap().id, agent)
 }
 
-async fn published<B: Backend>(app: &App<B>, agent: &str, partner: &str, audience: &str, limit: i64) -> String {
+pub(crate) async fn published<B: Backend>(
+    app: &App<B>,
+    agent: &str,
+    partner: &str,
+    audience: &str,
+    limit: i64,
+) -> String {
     let now = Utc::now();
     let times = (now - TimeDelta::days(1), now + TimeDelta::days(1));
     let draft = DealDraft::new("Half a wombat", "Bring your own lead.", audience, times, limit).unwrap();
@@ -208,7 +215,7 @@ async fn one_person_at_many_places_has_one_code_that_is_taken_once<F: Fixture>()
 }
 
 /// Puts this many deals into the database whose time is over; the one partner's.
-async fn overdue<F: Fixture>(fixture: &F, app: &App<F::Backend>, insert: &'static str, count: usize) {
+pub(crate) async fn overdue<F: Fixture>(fixture: &F, app: &App<F::Backend>, insert: &'static str, count: usize) {
     fixture.execute(insert).await;
     fixture
         .execute("INSERT INTO campus_deal_listing (tag, deal_id) SELECT 'campus:everyone', id FROM campus_deal")

@@ -64,7 +64,7 @@ async fn an_owner_bans_and_it_holds_everywhere_at_once<F: Fixture>() {
     assert_eq!(eves.get(PAGE).await.status, StatusCode::NOT_FOUND);
     let refused = eves.post("/groups/chess/join", "").await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
-    assert!(refused.body.contains("there is a ban") && !refused.body.contains("spam"), "{}", refused.body);
+    assert!(refused.body.contains("There is a ban") && !refused.body.contains("spam"), "{}", refused.body);
     assert_eq!(eves.post("/groups/chess/posts", "title=a&body=b").await.status, StatusCode::NOT_FOUND);
     let banned = owners.get(&format!("{PAGE}?state=banned")).await.body;
     assert!(banned.contains(eve.as_str()) && banned.contains("Lift the ban"), "{banned}");

@@ -29,7 +29,7 @@ const MATCHES: &str = r"
 ";
 
 /// Mentors with more live matches than they have room for, or whose count of them is wrong; and mentees likewise.
-const WRONG: &str = r"
+pub(crate) const WRONG: &str = r"
     SELECT count(*)
     FROM campus_mentorship_profile AS profile
     WHERE profile.taken > profile.capacity OR profile.taken <> (
@@ -61,7 +61,7 @@ fn draft(role: ProgrammeRole, terms: &str, capacity: i64) -> ProfileDraft {
 }
 
 /// The demo, its staff, and a programme for everybody.
-async fn programme<F: Fixture>(audience: &str) -> (F, App<F::Backend>, String, String) {
+pub(crate) async fn programme<F: Fixture>(audience: &str) -> (F, App<F::Backend>, String, String) {
     let (fixture, app) = F::demo().await;
     let staff = fixture_stranger(&app).await;
     let draft = ProgrammeDraft::new("Walks and questions", "An axolotl of a programme.", audience).unwrap();
@@ -122,7 +122,13 @@ async fn drain<B: Backend>(app: &App<B>) -> Tally {
 }
 
 /// Fills a programme as the database sees it, mentors with room for one to three and twice as many mentees.
-async fn fill<F: Fixture>(fixture: &F, app: &App<F::Backend>, programme: &str, mentors: usize, mentees: usize) {
+pub(crate) async fn fill<F: Fixture>(
+    fixture: &F,
+    app: &App<F::Backend>,
+    programme: &str,
+    mentors: usize,
+    mentees: usize,
+) {
     const ROLES: &[(&str, &str)] = &[("mentor", "a"), ("mentee", "b")];
     let scope = Scope::new(MENTORSHIP_PROGRAMME, ScopeId::new(programme).unwrap());
     let mut rows = Vec::new();

@@ -16,6 +16,7 @@ pub(crate) struct Browser {
     pub(crate) cookie: Option<String>,
 }
 
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) location: String,
@@ -156,6 +157,41 @@ async fn only_staff_sees_jobs_and_records<F: Fixture>() {
     );
 }
 
+/// Every link of the navigation leads somewhere.
+async fn everybody_is_offered_the_pages_that_are_theirs<F: Fixture>() {
+    let (fixture, _app, router, _, staff) = campus::<F>().await;
+    let employees = fixture
+        .texts(
+            r"
+            SELECT employee.person_id || ' ' || coalesce(platform.role, 'none')
+            FROM campus_staff_employee AS employee
+            LEFT JOIN memberships_membership AS platform
+                ON platform.scope_type = 'platform' AND platform.user_id = employee.person_id
+            ",
+        )
+        .await;
+    let nobody = "SELECT id FROM campus_person WHERE id NOT IN (SELECT person_id FROM campus_staff_employee) AND id NOT IN (SELECT user_id FROM memberships_membership WHERE scope_type = 'platform')";
+    let nobody = fixture.texts(nobody).await.remove(0);
+    let of = |role: &str| employees.iter().find_map(|line| line.strip_suffix(role)).unwrap().trim_end().to_owned();
+    for (person, works_here, administrates) in [
+        (staff, true, true),
+        (of(" hr"), true, false),
+        (of(" payroll"), true, false),
+        (of(" none"), true, false),
+        (nobody, false, false),
+    ] {
+        let mut browser = Browser::signed_in(router.clone(), &person).await;
+        let home = browser.get("/").await.body;
+        let navigation = home.split("<nav").nth(1).unwrap().split("</nav>").next().unwrap();
+        let offered: Vec<_> = navigation.split("href=\"").skip(1).map(|link| link.split('"').next().unwrap()).collect();
+        assert_eq!(offered.contains(&"/staff"), works_here, "{person}");
+        assert_eq!(offered.contains(&"/admin"), administrates, "{person}");
+        for path in offered {
+            assert_eq!(browser.get(path).await.status, StatusCode::OK, "{person} at {path}");
+        }
+    }
+}
+
 async fn nonsense_gets_a_4xx_and_writes_nothing<F: Fixture>() {
     let (fixture, _app, router, member, _) = campus::<F>().await;
     let before = fixture.counts().await;
@@ -247,6 +283,7 @@ on_both! {
     a_stranger_joins_posts_and_finds_the_post
     what_one_may_not_see_does_not_exist
     only_staff_sees_jobs_and_records
+    everybody_is_offered_the_pages_that_are_theirs
     nonsense_gets_a_4xx_and_writes_nothing
     without_the_demo_there_is_no_picker
 }

@@ -6,14 +6,18 @@ use campus::backend::Backend;
 use campus::caller::Caller;
 use campus::groups;
 use campus::http::{Options, router};
+use campus::marketplace::redemption;
+use campus::mentorship::{self, ProfileDraft, ProfileInput, ProgrammeDraft, ProgrammeRole};
 use campus::recommender::{self, Act, Recommended};
 use stoa_membership::{By, GROUP, Scope, UserId};
 use stoa_search::Surface;
 
 use crate::fixture::{Fixture, OnPostgres, OnSqlite, a_member};
+use crate::marketplace;
 use crate::pages::{Browser, fixture_stranger};
 
-const PLACES: [Surface; 5] = [Surface::GROUPS, Surface::FEED, Surface::EVENTS, Surface::JOBS, Surface::DIRECTORY];
+const PLACES: [Surface; 6] =
+    [Surface::GROUPS, Surface::FEED, Surface::EVENTS, Surface::JOBS, Surface::MARKETPLACE, Surface::DIRECTORY];
 const COUNT: &str = "SELECT count(*) FROM recommendation_candidate";
 
 /// What was made, whole, as the database has it.
@@ -185,7 +189,7 @@ async fn a_batch_replaces_what_the_last_one_made_and_twice_is_once<F: Fixture>()
     let (fixture, app) = F::demo().await;
     batch(&app).await;
     let made = fixture.texts(self::made::<F>()).await;
-    assert!(made.len() > 36 * 5, "{}", made.len());
+    assert!(made.len() > 36 * PLACES.len(), "{}", made.len());
     fixture.execute("INSERT INTO campus_recommend_due (person_id) SELECT id FROM campus_person").await;
     assert_eq!(batch(&app).await.people, 36);
     assert_eq!(fixture.texts(self::made::<F>()).await, made);
@@ -236,6 +240,59 @@ async fn a_signal_is_part_of_what_was_done_and_a_view_of_nothing<F: Fixture>() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), seen).await.unwrap();
     assert_eq!(fixture.texts("SELECT user_id FROM recommendation_signal WHERE kind = 'view'").await, [newcomer]);
+}
+
+async fn deals_and_programmes_leave_signals_and_a_deal_is_recommended_until_it_is_taken<F: Fixture>() {
+    let (fixture, app, staff, partner, agent) = marketplace::partner::<F>().await;
+    let mut deals = Vec::new();
+    for audience in ["campus:everyone", "campus:everyone", "group:none"] {
+        deals.push(marketplace::published(&app, &agent, &partner, audience, 5).await);
+    }
+    let draft = ProgrammeDraft::new("Walks and questions", "A quokka each.", "campus:everyone").unwrap();
+    let programme = mentorship::create(&app, &Caller::new(UserId::new(staff).unwrap()), draft).await.unwrap().id;
+    let everybody = people(&app).await;
+    for (person, taken) in everybody[3..6].iter().zip([2, 2, 1]) {
+        for deal in &deals[..taken] {
+            redemption::redeem(&app, &Caller::new(person.clone()), deal).await.unwrap();
+            redemption::redeem(&app, &Caller::new(person.clone()), deal).await.unwrap();
+        }
+    }
+    let (last, one) = (&everybody[5], &everybody[6]);
+    let said =
+        ProfileInput { interests: "boats".into(), languages: "English".into(), batch_year: 2015, ..Default::default() };
+    let profile = ProfileDraft::new(ProgrammeRole::Mentee, &said).unwrap();
+    mentorship::register(&app, &Caller::new(one.clone()), &programme, &profile).await.unwrap();
+    let left = "SELECT kind || ' ' || surface FROM recommendation_signal ORDER BY kind, surface";
+    let mut expected = vec!["join mentorship"];
+    expected.extend(["redeem marketplace"; 5]);
+    assert_eq!(fixture.texts(left).await, expected);
+
+    let mut browser = Browser::signed_in(router(app.clone(), Options::demo()), one.as_str()).await;
+    for (count, path) in [(1, format!("/deals/{}", deals[0])), (2, format!("/mentorship/{programme}"))] {
+        assert_eq!(browser.get(&path).await.status, StatusCode::OK);
+        let seen = async {
+            while fixture.count("SELECT count(*) FROM recommendation_signal WHERE kind = 'view'").await < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), seen).await.unwrap();
+    }
+    assert_eq!(browser.get(&format!("/deals/{}", deals[2])).await.status, StatusCode::NOT_FOUND);
+    expected.extend(["view marketplace", "view mentorship"]);
+    assert_eq!(fixture.texts(left).await, expected, "what is not shown was not looked at");
+    for found in ["/search?q=wombat", "/search?q=quokka"] {
+        assert!(!browser.get(found).await.body.contains("0 found"), "{found}");
+    }
+
+    // The batch that reads the signals may come after one that made the same people's candidates of their memberships.
+    batches(&app, 8, u64::try_from(fixture.count("SELECT count(*) FROM memberships_transition").await).unwrap()).await;
+    let offered = shown(&app, last, &Surface::MARKETPLACE).await;
+    let ids: Vec<&str> = offered.iter().map(|deal| &*deal.id).collect();
+    assert_eq!(ids, [&*deals[1]], "neither what they have nor what is for others: {offered:?}");
+    // The titles of these deals are the same.
+    assert_eq!(offered[0].why, "Like what you read lately");
+    redemption::redeem(&app, &Caller::new(last.clone()), &deals[1]).await.unwrap();
+    assert!(shown(&app, last, &Surface::MARKETPLACE).await.is_empty());
 }
 
 async fn home_shows_what_is_recommended_and_why_and_nothing_after_a_ban<F: Fixture>() {
@@ -289,6 +346,7 @@ on_both! {
     nobody_is_shown_what_they_may_not_see_from_the_ban_on
     a_batch_replaces_what_the_last_one_made_and_twice_is_once
     a_signal_is_part_of_what_was_done_and_a_view_of_nothing
+    deals_and_programmes_leave_signals_and_a_deal_is_recommended_until_it_is_taken
     home_shows_what_is_recommended_and_why_and_nothing_after_a_ban
     a_batch_that_is_out_of_time_goes_on_with_the_next
 }
