@@ -7,21 +7,26 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use campus::app::App;
 use campus::backend::Backend;
+use campus::groups::notify::NotifyGroup;
+use campus::groups::posts::{self, Draft};
 use campus::http::{Options, router};
+use campus::notifications::delivery::Deliver;
+use campus::notifications::preferences::{self, Preferences, Written};
 use campus::outgoing::Secret;
 use campus::whatsapp::inbound::{self, AnswerMessage};
 use campus::whatsapp::outbound::{self, SendMessage};
 use campus::whatsapp::{Sender, Settings, opt_in, send_template};
+use campus::worker;
 use chrono::Utc;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use stoa_jobs_runner::{Runner, Tally};
-use stoa_membership::UserId;
+use stoa_jobs_runner::{Job as _, Runner, Tally};
+use stoa_membership::{Scope, UserId};
 use tower::ServiceExt as _;
 
 use crate::fixture::{Fixture, OnPostgres, OnSqlite, a_member};
-use crate::groups::{RECORDS, newest_record, parsed, post_json};
+use crate::groups::{RECORDS, newest_record, parsed, post_json, with_role};
 use crate::pages::{Browser, fixture_stranger};
 use crate::standin::{Mood, StandIn};
 
@@ -386,6 +391,43 @@ async fn whoever_says_stop_hears_no_more_until_they_say_start<F: Fixture>() {
     assert_eq!(newest_record(&app).await.1, member.as_str(), "they act, from their telephone");
 }
 
+async fn who_wants_to_be_told_by_whatsapp_is_told_once_if_they_opted_in<F: Fixture>() {
+    let (fixture, app, provider, member) = joined::<F>().await;
+    let mut others = with_role(&app, "member").await.into_iter().filter(|other| *other != member);
+    let (author, silent) = (others.next().unwrap(), others.next().unwrap());
+    let tell = async || {
+        let queues = worker::runner(app.clone()).queue(NotifyGroup::QUEUE, 4).queue(Deliver::QUEUE, 4);
+        queues.drain().await.unwrap();
+        drain(&app).await;
+    };
+    tell().await;
+    let chosen = Written {
+        channels: [("group_post".into(), vec!["whatsapp".into()])].into(),
+        time_zone: "UTC".into(),
+        digest: "weekly".into(),
+        ..Written::default()
+    };
+    for who in [&member, &silent] {
+        let after = Preferences::try_from(&chosen).unwrap();
+        preferences::update(&app, &who.into(), after, Utc::now()).await.unwrap();
+    }
+    let draft = Draft::new("A narwhal in the fountain", "It seemed content.").unwrap();
+    let post = posts::create(&app, &(&author).into(), &Scope::group("chess").unwrap(), draft).await.unwrap();
+    tell().await;
+    let mut tx = app.begin().await.unwrap();
+    app.jobs.enqueue(&mut tx, &NotifyGroup { post_id: post.id.clone() }).await.unwrap();
+    app.commit(tx).await.unwrap();
+    tell().await;
+    let templates: Vec<_> = provider.accepted().into_iter().filter(|body| body["type"] == "template").collect();
+    let [template] = &templates[..] else { panic!("{templates:?}") };
+    assert_eq!(template["to"], PHONE);
+    let words = template.to_string();
+    assert!(words.contains("A narwhal in the fountain"), "{words}");
+    assert!(words.contains(&format!("https://campus.example/posts/{}", post.id)), "{words}");
+    let states = "SELECT person_id || ' ' || state FROM campus_delivery WHERE channel = 'whatsapp' ORDER BY state DESC";
+    assert_eq!(fixture.texts(states).await, [format!("{silent} skipped"), format!("{member} sent")]);
+}
+
 async fn a_day_later_only_a_template_is_sent<F: Fixture>() {
     let (fixture, app, mut provider, member) = joined::<F>().await;
     writes(&app, "wamid.1", PHONE, QUESTION).await;
@@ -602,6 +644,7 @@ on_both! {
     what_the_provider_refuses_for_good_is_not_tried_again
     a_message_that_has_arrived_is_not_sent_again
     whoever_says_stop_hears_no_more_until_they_say_start
+    who_wants_to_be_told_by_whatsapp_is_told_once_if_they_opted_in
     a_day_later_only_a_template_is_sent
     nobody_is_written_to_faster_than_the_limit
     only_whoever_has_the_code_opts_in_and_once
