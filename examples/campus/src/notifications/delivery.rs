@@ -41,6 +41,9 @@ impl Job for Deliver {
 
 impl<B: Backend> Handler<App<B>> for Deliver {
     async fn run(self, context: &Context<App<B>>) -> Result<(), Failure> {
+        if !self.channel.is_available(context.state()) {
+            return Err(Failure::snooze(UNCONFIGURED));
+        }
         let now = Utc::now();
         match deliver(context.state(), &self, now).await? {
             Outcome::Settled => Ok(()),
@@ -49,6 +52,9 @@ impl<B: Backend> Handler<App<B>> for Deliver {
         }
     }
 }
+
+/// When a process that is not set up for a channel looks again at a job that another process may do.
+const UNCONFIGURED: Duration = Duration::from_mins(1);
 
 /// What an attempt to deliver came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
