@@ -75,7 +75,7 @@ const PAGES: [(&str, &[Page]); 6] = [
             ("groups", "/groups", None),
             ("group-new", "/groups/new", None),
             ("directory", "/directory", None),
-            ("directory-found", "/directory?q=engineer", None),
+            ("directory-found", "/directory?city=London", None),
             ("profile", "/directory/mei-okafor", None),
             ("me", "/me", None),
             ("notifications", "/notifications", None),
