@@ -438,3 +438,10 @@ async fn a_row_that_breaks_the_rules_is_corrupt() {
         assert!(!error.is_retryable());
     }
 }
+
+#[tokio::test]
+async fn a_transaction_given_up_while_it_begins_leaves_none() {
+    let database = testkit::postgres(&[]).await;
+    database.give_up_beginning(|pool| async move { Source::begin(&pool).await.unwrap() }).await;
+    database.give_up_beginning(|pool| async move { Source::begin_snapshot(&pool).await.unwrap() }).await;
+}

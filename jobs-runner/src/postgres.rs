@@ -1,5 +1,6 @@
 //! The PostgreSQL backend.
 
+mod begin;
 mod cron;
 mod leader;
 mod limit;
@@ -629,11 +630,11 @@ impl Source for PgPool {
 
     async fn begin(&self) -> Result<Self::Transaction> {
         // Whatever the database's default is: above it, skipping what somebody else has claimed would be an error.
-        Ok(self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
+        Ok(begin::begin(self, "BEGIN ISOLATION LEVEL READ COMMITTED").await?)
     }
 
     async fn begin_snapshot(&self) -> Result<Self::Transaction> {
-        Ok(self.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+        Ok(begin::begin(self, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
     }
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {

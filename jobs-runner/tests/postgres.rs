@@ -193,3 +193,10 @@ async fn the_doctor_names_a_prepared_transaction() {
     let is_it = |finding: &Finding| matches!(finding, Finding::HeldHorizon { holder: Holder::Prepared { gid }, .. } if gid == "stoa_jobs_forgotten");
     assert!(findings.iter().any(is_it), "{findings:?}");
 }
+
+#[tokio::test]
+async fn a_transaction_given_up_while_it_begins_leaves_none() {
+    let database = testkit::postgres(&[]).await;
+    database.give_up_beginning(|pool| async move { Source::begin(&pool).await.unwrap() }).await;
+    database.give_up_beginning(|pool| async move { Source::begin_snapshot(&pool).await.unwrap() }).await;
+}

@@ -9,8 +9,8 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool};
 use stoa_membership::postgres::MIGRATOR;
 use stoa_membership::{
-    By, Cursor, Error, Event, Filter, Import, ImportRow, Membership, PageRequest, Postgres, Role, Scope, State, UserId,
-    conformance,
+    By, Cursor, Error, Event, Filter, Import, ImportRow, Membership, PageRequest, Postgres, Role, Scope, Source, State,
+    UserId, conformance,
 };
 use support::{assert_all_fail, assert_corrupt, assert_no_half_stays, by, chess, fill, most_rows, names, owner, user};
 
@@ -543,4 +543,11 @@ async fn the_hot_statements_read_no_more_than_they_answer() {
 
     let expired = Filter::default().state(State::Expired);
     assert_eq!(membership.count(&mut conn, &chess(), &expired).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_transaction_given_up_while_it_begins_leaves_none() {
+    let database = testkit::postgres(&[]).await;
+    database.give_up_beginning(|pool| async move { Source::begin(&pool).await.unwrap() }).await;
+    database.give_up_beginning(|pool| async move { Source::begin_snapshot(&pool).await.unwrap() }).await;
 }

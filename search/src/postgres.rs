@@ -1,5 +1,6 @@
 //! The PostgreSQL backend.
 
+mod begin;
 mod recommendation;
 mod upkeep;
 
@@ -740,11 +741,11 @@ impl Source for PgPool {
 
     async fn begin(&self) -> Result<Self::Transaction> {
         // Said outright: a database may have another default, under which writers who meet fail instead of taking turns.
-        Ok(self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
+        Ok(begin::begin(self, "BEGIN ISOLATION LEVEL READ COMMITTED").await?)
     }
 
     async fn begin_snapshot(&self) -> Result<Self::Transaction> {
-        Ok(self.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+        Ok(begin::begin(self, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
     }
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {

@@ -197,3 +197,10 @@ async fn a_damaged_segment_is_corrupt() {
         assert!(matches!(error, Error::Corrupt { what: "segment" }), "{statement}: {error:?}");
     }
 }
+
+#[tokio::test]
+async fn a_transaction_given_up_while_it_begins_leaves_none() {
+    let database = testkit::postgres(&[]).await;
+    database.give_up_beginning(|pool| async move { Source::begin(&pool).await.unwrap() }).await;
+    database.give_up_beginning(|pool| async move { Source::begin_snapshot(&pool).await.unwrap() }).await;
+}

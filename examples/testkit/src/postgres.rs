@@ -1,6 +1,7 @@
 //! Fresh PostgreSQL databases, cloned from a migrated template.
 
 use std::env;
+use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::process::{self, Command, Stdio};
@@ -72,6 +73,33 @@ impl Postgres {
     /// For a pool of one's own, or another process.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Gives up a transaction at every moment of its beginning, and looks at what that leaves.
+    ///
+    /// # Panics
+    /// If it leaves a connection in the pool that is within a transaction.
+    pub async fn give_up_beginning<T, F: Future<Output = T>>(&self, begin: impl Fn(PgPool) -> F) {
+        let pool =
+            self.pool.options().clone().max_connections(1).connect_lazy_with((*self.pool.connect_options()).clone());
+        let mut patience = 0;
+        let mut is_given_up = true;
+        while is_given_up {
+            is_given_up = tokio::select! {
+                biased;
+                tx = begin(pool.clone()) => { drop(tx); false }
+                () = async { for _ in 0..patience { tokio::task::yield_now().await } } => true,
+            };
+            patience += 1 + patience / 16;
+            let mut conn = pool.acquire().await.expect("its connection comes back");
+            let mut moments = Vec::new();
+            for _ in 0..2 {
+                let moment: String =
+                    sqlx::query_scalar("SELECT now()::text").fetch_one(&mut *conn).await.expect("the server answers");
+                moments.push(moment);
+            }
+            assert_ne!(moments[0], moments[1], "time stands still within a transaction; given up after {patience}");
+        }
     }
 
     async fn create(server: PgConnectOptions, migrators: &[&Migrator]) -> Self {

@@ -36,11 +36,11 @@ impl Source for Pooled {
     }
 
     async fn begin(&self) -> Result<Self::Transaction> {
-        Ok(self.0.begin_with(include_str!("begin.sql")).await?)
+        Ok(super::begin::begin(&self.0, include_str!("begin.sql")).await?)
     }
 
     async fn begin_snapshot(&self) -> Result<Self::Transaction> {
-        Ok(self.0.begin_with(include_str!("begin_snapshot.sql")).await?)
+        Ok(super::begin::begin(&self.0, include_str!("begin_snapshot.sql")).await?)
     }
 
     async fn commit(&self, tx: Self::Transaction) -> Result<()> {
