@@ -154,11 +154,17 @@ async fn a_claim_with_an_old_snapshot_takes_nothing() {
     sqlx::query("SET stoa.is_slow = 'yes'").execute(&mut slow).await.unwrap();
     let late = tokio::spawn(async move { claim(&mut slow).await });
     loop {
-        let waiting: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-                .fetch_one(&mut *conn)
-                .await
-                .unwrap();
+        let waiting: i64 = sqlx::query_scalar(
+            r"
+                SELECT count(*)
+                FROM pg_locks
+                WHERE locktype = 'advisory' AND NOT granted
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                ",
+        )
+        .fetch_one(&mut *conn)
+        .await
+        .unwrap();
         if waiting > 0 {
             break;
         }

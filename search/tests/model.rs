@@ -252,12 +252,16 @@ fn backends_agree_with_each_other_and_with_brute_force() {
     runner
         .run(&prop::collection::vec(operation(), 0..80), |operations| {
             // Each case runs in a transaction that is rolled back: the next one starts from nothing.
+            let today = Utc::now().date_naive();
             let database = memory::Database::default();
             let in_memory = runtime.block_on(answers(&Search::new(Memory), &database, &operations));
-            agree(&in_memory, &expected(&operations))?;
             let on_sqlite = runtime.block_on(answers(&Search::new(Sqlite), sqlite.pool(), &operations));
-            prop_assert_eq!(&on_sqlite, &in_memory, "scores are the same to the last bit");
             let on_postgres = runtime.block_on(answers(&Search::new(Postgres), postgres.pool(), &operations));
+            if Utc::now().date_naive() != today {
+                return Ok(()); // Everything has aged by a day on the way.
+            }
+            agree(&in_memory, &expected(&operations))?;
+            prop_assert_eq!(&on_sqlite, &in_memory, "scores are the same to the last bit");
             prop_assert_eq!(&on_postgres, &in_memory, "scores are the same to the last bit");
             Ok(())
         })

@@ -152,6 +152,7 @@ pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (9, "marketplace", include_str!("../migrations/sqlite/0009_marketplace.sql")),
         (11, "notifications", include_str!("../migrations/sqlite/0011_notifications.sql")),
         (12, "whatsapp", include_str!("../migrations/sqlite/0012_whatsapp.sql")),
+        (13, "told", include_str!("../migrations/sqlite/0013_told.sql")),
     ])
 });
 
@@ -170,6 +171,7 @@ pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (9, "marketplace", include_str!("../migrations/postgres/0009_marketplace.sql")),
         (11, "notifications", include_str!("../migrations/postgres/0011_notifications.sql")),
         (12, "whatsapp", include_str!("../migrations/postgres/0012_whatsapp.sql")),
+        (13, "told", include_str!("../migrations/postgres/0013_told.sql")),
     ])
 });
 

@@ -16,7 +16,7 @@ use crate::readers::Readers;
 use crate::sql::portable;
 
 /// How many of the newest are looked at for those that may still be read.
-pub(crate) const LOOKED_AT: i64 = 200;
+pub(crate) const LOOKED_AT: u8 = 200;
 
 /// One thing somebody is told.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
@@ -56,7 +56,7 @@ pub(crate) fn is_readable(notice: &Notice, viewer: &Viewer) -> bool {
 /// If the database does not answer.
 pub async fn recent<B: Backend>(conn: &mut B::Connection, viewer: &Viewer, limit: usize) -> Result<Vec<ToldNotice>> {
     let preferences = Preferences::of(conn, &viewer.person.id).await?;
-    let told = conn.notices(&viewer.person.id, Span::ALWAYS, LOOKED_AT).await?;
+    let told = conn.notices(&viewer.person.id, Span::ALWAYS, LOOKED_AT.into()).await?;
     // Whoever has left since no longer reads it, and it takes no place on the page.
     let is_shown =
         |told: &ToldNotice| preferences.wants(&told.notice.kind, Channel::InApp) && is_readable(&told.notice, viewer);

@@ -13,17 +13,21 @@ pub mod sql;
 pub(crate) mod api;
 pub(crate) mod pages;
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use stoa_jobs_runner::Job as _;
 
 use self::delivery::Deliver;
 use self::digest::SendDigests;
 use self::preferences::Preferences;
-use self::sql::NotificationSql as _;
+use self::sql::ToldSql as _;
 use crate::app::{App, Viewer};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
+use crate::feed;
 use crate::groups::notify::NotifyGroup;
+use crate::groups::posts::Post;
 use crate::notices::{self, LOOKED_AT, Notice, NoticeSql as _, ToldNotice};
 use crate::surface::Surface;
 
@@ -175,9 +179,13 @@ pub(crate) async fn told<B: Backend>(
 ) -> Result<Vec<ToldNotice>> {
     let id = &viewer.person.id;
     let preferences = Preferences::of(conn, id).await?;
-    let mut told = conn.notices(id, span, LOOKED_AT).await?;
-    for post in conn.told_posts(id, span, LOOKED_AT).await? {
-        told.push(ToldNotice { notice: of_post(&post.post)?, created_at: post.told_at });
+    let mut told = conn.notices(id, span, LOOKED_AT.into()).await?;
+    let posts = feed::newest(conn, viewer, LOOKED_AT).await?;
+    let posts: HashMap<&str, &Post> = posts.iter().map(|item| (&*item.post.id, &item.post)).collect();
+    for (id, created_at) in conn.told_of(id, &posts.keys().copied().collect::<Vec<_>>(), span).await? {
+        if let Some(post) = posts.get(&*id) {
+            told.push(ToldNotice { notice: of_post(post)?, created_at });
+        }
     }
     told.retain(|told| preferences.wants(&told.notice.kind, channel) && notices::is_readable(&told.notice, viewer));
     told.sort_by_key(|told| std::cmp::Reverse(told.created_at));
@@ -185,7 +193,7 @@ pub(crate) async fn told<B: Backend>(
 }
 
 /// A post, as people are told of it.
-fn of_post(post: &crate::groups::posts::Post) -> Result<Notice> {
+fn of_post(post: &Post) -> Result<Notice> {
     Ok(Notice {
         kind: NotifyGroup::KIND.into(),
         entity: post.id.clone(),

@@ -52,6 +52,7 @@ bundle! {
     crate::import::sql::ImportSql,
     crate::notices::NoticeSql,
     crate::notifications::sql::NotificationSql,
+    crate::notifications::sql::ToldSql,
     crate::openings::sql::BoardSql,
     crate::openings::sql::OpeningSql,
     crate::recommender::sql::DueSql,

@@ -363,7 +363,7 @@ pub async fn a_batch_that_was_overtaken_is_told_and_cannot_write<H: Harness>(har
 /// Told that the runner stops, it has the grace period and no more; it has not run then, and the lead is free.
 pub async fn a_batch_that_does_not_listen_is_cut_off<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness);
-    let runner = stage.runner().grace(Duration::from_millis(20)).every("feed", HOUR, |batch| async move {
+    let runner = stage.runner().grace(Duration::from_millis(500)).every("feed", HOUR, |batch| async move {
         enter(&batch);
         batch.cancelled().await;
         batch.state().cancellations.lock().unwrap().extend(batch.cancellation());

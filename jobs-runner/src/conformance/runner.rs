@@ -491,7 +491,7 @@ pub async fn a_graceful_stop_gives_back_what_does_not_finish<H: Harness>(harness
     let stage = Stage::<H>::new(harness, Probe::closed());
     let deaf = stage.enqueue(1, Act::Wait).await;
     let listens = stage.enqueue(2, Act::WaitForCancel).await;
-    let (stop, running) = spawn(stage.runner().grace(Duration::from_millis(50)));
+    let (stop, running) = spawn(stage.runner().grace(Duration::from_secs(1)));
     while stage.probe.count(1) + stage.probe.count(2) < 2 {
         stage.probe.started().await;
     }

@@ -34,14 +34,14 @@ where
     worker.stop().await;
 }
 
-/// Three leases long, while another worker looks for lost ones with every beat.
+/// More than two leases long, while another worker looks for lost ones with every beat.
 async fn a_long_handler_that_beats_is_never_rescued<S, P>(stage: &Stage<S, P>)
 where
     S: Store + Clone,
     P: Source<Connection = S::Connection>,
 {
-    let settings = Settings { lease: Duration::from_millis(1500), ..stage.settings() };
-    let id = stage.enqueue([Act::Work(4_800)]).await[0];
+    let settings = Settings { lease: Duration::from_secs(3), ..stage.settings() };
+    let id = stage.enqueue([Act::Work(7_000)]).await[0];
     let workers = [Worker::start(&settings).await, Worker::start(&settings).await];
     stage.finished().await;
     let job = stage.job(id).await;

@@ -28,7 +28,7 @@ where
     // Short jobs first: at their rate the others are claimed ahead.
     stage.enqueue((0..2000).map(|_| Act::Work(0))).await;
     let held = stage.enqueue((0..40).map(|number| Act::Hold(format!("gate-{number}")))).await;
-    let grace = Duration::from_secs(4);
+    let grace = Duration::from_secs(8);
     let worker =
         Worker::start(&Settings { slots: SLOTS.try_into().unwrap(), lease: 10 * grace, grace, ..stage.settings() })
             .await;

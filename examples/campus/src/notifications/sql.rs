@@ -2,12 +2,11 @@
 
 use chrono::Utc;
 use serde::Serialize;
-use sqlx::{FromRow, Result};
+use sqlx::{FromRow, PgConnection, Result, SqliteConnection};
 
 use super::Span;
 use super::delivery::Deliver;
 use crate::bulk::Bulk;
-use crate::groups::posts::Post;
 use crate::sql::portable;
 
 /// Where somebody departs from the default.
@@ -38,16 +37,6 @@ pub struct Setting {
     pub digest_since: i64,
     /// The next one is due.
     pub digest_due_at: Option<i64>,
-}
-
-/// A post that somebody was told of.
-#[derive(Debug, FromRow)]
-pub struct ToldPost {
-    /// The post.
-    #[sqlx(flatten)]
-    pub post: Post,
-    /// When they were told.
-    pub told_at: i64,
 }
 
 /// A choice as a statement for many takes it.
@@ -256,31 +245,52 @@ portable! {
             .await?;
             Ok(())
         }
+    }
+}
 
-        /// Reads those of the newest posts somebody was told of that they were told of in that time.
-        async fn told_posts(&mut self, person_id: &str, span: Span, limit: i64) -> Result<Vec<ToldPost>> {
-            sqlx::query_as(
-                r#"
-                SELECT post.id, post.group_id, team.kind AS group_kind, post.author_id,
-                    post.title, post.body, post.created_at, post.edited_at, told.created_at AS told_at
-                FROM (
-                    SELECT post_id, created_at
-                    FROM campus_notification
-                    WHERE person_id = $1
-                    ORDER BY post_id DESC
-                    LIMIT $4
-                ) AS told
-                JOIN campus_post AS post ON post.id = told.post_id
-                JOIN campus_group AS team ON team.id = post.group_id
-                WHERE told.created_at > $2 AND told.created_at <= $3
-                "#,
-            )
-            .bind(person_id)
-            .bind(span.after)
-            .bind(span.until)
-            .bind(limit)
-            .fetch_all(self)
-            .await
-        }
+/// Who was told of which post. A statement that is given posts is written for each database.
+pub trait ToldSql: Send {
+    /// Reads of which of these posts somebody was told in that time, and when.
+    fn told_of(
+        &mut self,
+        person_id: &str,
+        posts: &[&str],
+        span: Span,
+    ) -> impl Future<Output = Result<Vec<(String, i64)>>> + Send;
+}
+
+impl ToldSql for PgConnection {
+    async fn told_of(&mut self, person_id: &str, posts: &[&str], span: Span) -> Result<Vec<(String, i64)>> {
+        sqlx::query_as(
+            r#"
+            SELECT post_id, created_at
+            FROM campus_notification
+            WHERE post_id = ANY ($1) AND person_id = $2 AND created_at > $3 AND created_at <= $4
+            "#,
+        )
+        .bind(posts)
+        .bind(person_id)
+        .bind(span.after)
+        .bind(span.until)
+        .fetch_all(self)
+        .await
+    }
+}
+
+impl ToldSql for SqliteConnection {
+    async fn told_of(&mut self, person_id: &str, posts: &[&str], span: Span) -> Result<Vec<(String, i64)>> {
+        sqlx::query_as(
+            r#"
+            SELECT post_id, created_at
+            FROM campus_notification
+            WHERE post_id IN (SELECT value FROM json_each($1)) AND person_id = $2 AND created_at > $3 AND created_at <= $4
+            "#,
+        )
+        .bind(serde_json::to_string(posts).map_err(|error| sqlx::Error::Encode(error.into()))?)
+        .bind(person_id)
+        .bind(span.after)
+        .bind(span.until)
+        .fetch_all(self)
+        .await
     }
 }

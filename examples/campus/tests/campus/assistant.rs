@@ -295,7 +295,7 @@ async fn somebody_asks_and_is_told_where_it_stands<F: Fixture>() {
 fn model(service: &StandIn, breaker: Breaker) -> Model {
     let key = Secret::new("k3y").unwrap();
     let model = Model::new(&format!("{}/base/", service.url()), "tiny", Some(&key)).unwrap();
-    model.time_limit(Duration::from_secs(2)).breaker(breaker)
+    model.time_limit(Duration::from_secs(5)).breaker(breaker)
 }
 
 fn said(content: &str) -> Value {

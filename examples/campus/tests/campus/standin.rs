@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::atomicity::until;
+
 /// How it treats whoever calls.
 #[derive(Clone)]
 pub(crate) enum Mood {
@@ -73,7 +75,14 @@ impl StandIn {
 
     /// Is at the same address again.
     pub(crate) async fn returns(&mut self) {
-        self.server = serve(TcpListener::bind(self.address).await.unwrap(), self.shared.clone());
+        let mut listener = None;
+        // Somebody else may have been given the port for a moment.
+        until(async || {
+            listener = TcpListener::bind(self.address).await.ok();
+            listener.is_some()
+        })
+        .await;
+        self.server = serve(listener.unwrap(), self.shared.clone());
     }
 
     pub(crate) fn heard(&self) -> Vec<Heard> {

@@ -59,7 +59,7 @@ fn sender(provider: &StandIn) -> Sender {
         app_secret: secret(APP_SECRET),
         verify_token: secret("v3rify"),
     };
-    Sender::new(settings).unwrap().time_limit(Duration::from_secs(2))
+    Sender::new(settings).unwrap().time_limit(Duration::from_secs(5))
 }
 
 /// The demo with WhatsApp, and the provider.
@@ -280,7 +280,8 @@ async fn a_provider_that_was_down_gets_every_reply_once<F: Fixture>() {
     }
     provider.leaves().await;
     let tally = drain(&app).await;
-    assert_eq!((tally.succeeded, tally.failed, tally.dead), (6, 2, 0), "answered, and the first to each not sent");
+    assert_eq!((tally.succeeded, tally.dead), (6, 0), "all are answered");
+    assert!(tally.failed >= 2, "the first to each is not sent, however often it is tried: {tally:?}");
     provider.returns().await;
     for mood in [Mood::Odd(500, String::new()), Mood::Silent, Mood::Odd(401, "{}".into()), Mood::Busy(120)] {
         provider.is_now(mood);
@@ -539,7 +540,14 @@ async fn only_whoever_has_the_code_opts_in_and_once<F: Fixture>() {
     let verbs = verbs.chain(["CreateCode", "OptIn", "CreateCode", "OptIn", "OptOut"]);
     let expected: Vec<_> = verbs.map(|verb| format!("bits.whatsapp.v1.OptInService/{verb}")).collect();
     assert_eq!(fixture.texts(ACTIONS).await, expected);
-    assert_eq!(fixture.count("SELECT count(*) FROM audit_record WHERE entity_id LIKE '%351911%'").await, 0);
+    assert_eq!(
+        fixture
+            .count(
+                "SELECT count(*) FROM audit_record WHERE entity_id LIKE '%351911%' AND entity_id NOT LIKE '%-%-%-%-%'"
+            )
+            .await,
+        0
+    );
 }
 
 async fn hostile_deliveries_do_no_harm<F: Fixture>() {

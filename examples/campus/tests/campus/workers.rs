@@ -88,7 +88,8 @@ async fn adminctl_matches_mentees_beside_the_server<F: Fixture>() {
     // A job for each mentee, and the one that assigns them.
     let jobs = fixture.count("SELECT count(*) FROM jobs_queue_history WHERE queue = 'mentorship_matching'").await;
     assert_eq!(jobs, 301);
-    assert!((1..=301).contains(&ran), "{ran}");
+    // The server may have been quicker.
+    assert!(ran <= 301, "{ran}");
     until(&fixture, "SELECT count(*) FROM campus_mentorship_run WHERE state = 'running'", 0).await;
     assert_eq!(fixture.count("SELECT matched FROM campus_mentorship_run").await, 300);
     assert_eq!(fixture.count("SELECT count(*) FROM campus_mentorship_match").await, 300);
@@ -134,7 +135,8 @@ async fn adminctl_lets_deals_expire_beside_the_server<F: Fixture>() {
     app.jobs.enqueue(&mut tx, &ExpireDeals {}).await.unwrap();
     app.commit(tx).await.unwrap();
     let tally = adminctl(fixture.url(), "jobs run --queue=marketplace_deal_expiry --drain").remove(0);
-    assert_eq!(tally["succeeded"], 1, "{tally}");
+    // One more if the server's clock struck before it went.
+    assert!(tally["succeeded"].as_u64().is_some_and(|ran| (1..=2).contains(&ran)), "{tally}");
     assert_eq!(fixture.count("SELECT count(*) FROM campus_deal WHERE state = 'expired'").await, 1500);
 }
 
