@@ -8,7 +8,7 @@
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
-use stoa_audit::{Action, Audited};
+use stoa_audit::{Action, Audited, Record};
 use stoa_capabilities::scoped;
 use stoa_membership::{Scope, UserId};
 use utoipa::ToSchema;
@@ -68,6 +68,11 @@ impl Audited for Standing<'_> {
     const FIELDS: &'static [&'static str] = &["rsvp"];
 }
 
+/// What is recorded of an answer: where somebody stood before it, and after.
+pub(crate) fn record(event: &Event, caller: &Caller, before: &str, after: &str) -> Result<Record> {
+    Ok(event.record(caller, ANSWERED)?.before(&Standing { rsvp: before })?.after(&Standing { rsvp: after })?)
+}
+
 /// Takes an answer, checked and recorded in one transaction, and says what has become of it: `going`, `waiting` or `none`.
 /// Whoever moves up because of it is told by a job.
 ///
@@ -106,9 +111,7 @@ pub async fn answer<B: Backend>(app: &App<B>, caller: &Caller, id: &str, answer:
     settle(app, &mut tx, &mut event, Some(person)).await?;
     let after = tx.rsvp(&id, person).await?;
     let [before, after] = [before, after].map(|rsvp| rsvp.map_or_else(|| "none".to_owned(), |rsvp| rsvp.state));
-    let record =
-        event.record(caller, ANSWERED)?.before(&Standing { rsvp: &before })?.after(&Standing { rsvp: &after })?;
-    app.audit.record(&mut tx, &record).await?;
+    app.audit.record(&mut tx, &record(&event, caller, &before, &after)?).await?;
     if answer == Answer::Going {
         recommender::signal(app, &mut tx, &caller.user, &stoa_search::Surface::EVENTS, &id, Act::Rsvp).await?;
     }

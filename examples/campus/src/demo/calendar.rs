@@ -5,10 +5,11 @@ use stoa_audit::Actor;
 use stoa_capabilities::Scoped;
 use stoa_membership::{Filter, PageRequest, Role, Scope, UserId};
 
+use super::load::record_many;
 use crate::announcements::{self, publish::make_public};
 use crate::app::App;
 use crate::backend::Backend;
-use crate::calendar::rsvp::{GOING, Rsvp, WAITING};
+use crate::calendar::rsvp::{self, GOING, Rsvp, WAITING};
 use crate::calendar::sql::CalendarSql as _;
 use crate::calendar::{self, Draft, Event, When};
 use crate::caller::Caller;
@@ -99,7 +100,7 @@ pub(super) async fn make<B: Backend>(app: &App<B>, tx: &mut Scoped<'_, B::Transa
         let event = calendar::plan(app, tx, &owner, &Readers::Members(scope.clone()), draft).await?;
         let members =
             app.membership.list_by_scope(tx, &scope, &Filter::default(), &PageRequest::first(12)).await?.items;
-        fill::<B>(tx, event, members.iter().map(|member| member.user().as_str()).skip(2)).await?;
+        fill(app, tx, event, members.iter().map(|member| member.user().as_str()).skip(2)).await?;
     }
     let staff = Caller::new(staff.clone());
     let open = Draft::new(
@@ -134,10 +135,12 @@ fn next(day: Weekday, hour: u32) -> Result<When> {
 
 /// The first of them have a place, the others wait for one.
 async fn fill<'a, B: Backend>(
+    app: &App<B>,
     conn: &mut B::Connection,
     mut event: Event,
     people: impl Iterator<Item = &'a str> + Send,
 ) -> Result<()> {
+    let mut records = Vec::new();
     for person_id in people {
         event.last_place += 1;
         let is_going = event.capacity.is_none_or(|capacity| event.going < capacity);
@@ -145,6 +148,8 @@ async fn fill<'a, B: Backend>(
         *count += 1;
         let (event_id, place) = (event.id.clone(), event.last_place);
         conn.put_rsvp(&Rsvp { event_id, person_id: person_id.into(), state: state.into(), place }).await?;
+        records.push(rsvp::record(&event, &Caller::new(UserId::new(person_id)?), "none", state)?);
     }
-    Ok(conn.set_event_counts(&event).await?)
+    conn.set_event_counts(&event).await?;
+    record_many(app, conn, &records).await
 }

@@ -14,7 +14,7 @@ use super::words::{capitalized, fill};
 use crate::app::{App, EVERYONE};
 use crate::backend::Backend;
 use crate::bulk::Bulk;
-use crate::calendar::rsvp::{GOING, Rsvp, WAITING};
+use crate::calendar::rsvp::{self, GOING, Rsvp, WAITING};
 use crate::calendar::sql::CalendarSql as _;
 use crate::calendar::{self, Event, on_the_wall, parse_zone};
 use crate::caller::Caller;
@@ -245,6 +245,10 @@ pub(super) async fn write<B: Backend>(
         documents.push(event.document()?);
         let author = Caller::new(UserId::new(&*event.author_id)?);
         records.push(event.record(&author, calendar::CREATED)?.after(&event)?);
+        for answer in &rsvps {
+            let caller = Caller::new(UserId::new(&*answer.person_id)?);
+            records.push(rsvp::record(&event, &caller, "none", &answer.state)?);
+        }
         answers.extend(rsvps);
     }
     RSVPS.write(tx, &answers).await?;

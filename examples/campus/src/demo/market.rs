@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::code;
 use crate::error::Result;
 use crate::marketplace::deals::{self, Deal, DealState};
-use crate::marketplace::redemption::Redemption;
+use crate::marketplace::redemption::{REDEEMED, Redemption, VERIFIED};
 use crate::marketplace::sql::MarketplaceSql as _;
 use crate::marketplace::{self, Partner, partner_scope};
 
@@ -282,6 +282,7 @@ pub(super) async fn write<B: Backend>(
         tx.insert_partner(&partner).await?;
         records.push(staff.record(marketplace::PARTNER_CREATED, partner.entity()?)?.after(&partner)?);
         let agent = Caller::new(UserId::new(&*acting[0])?);
+        let clerk = Caller::new(UserId::new(&*acting[1])?);
         for (person, role) in acting.into_iter().zip(["agent", "clerk"]) {
             let (user, scope) = (UserId::new(person)?, partner_scope(&partner.id)?);
             memberships.push(ImportRow::active(user, scope, Grant::new(Role::new(role)?)));
@@ -295,6 +296,13 @@ pub(super) async fn write<B: Backend>(
                 tx.list_deal(&deal.audience, &deal.id).await?;
                 documents.push(deal.document()?);
                 records.push(agent.record(deals::PUBLISHED, deal.entity()?)?.diff(&draft, &deal)?);
+            }
+            for redemption in &redemptions {
+                let person = Caller::new(UserId::new(&*redemption.person_id)?);
+                records.push(redemption.record(&person, REDEEMED)?.after(redemption)?);
+                if redemption.verified_at.is_some() {
+                    records.push(redemption.record(&clerk, VERIFIED)?);
+                }
             }
             codes.extend(redemptions);
         }

@@ -3,7 +3,7 @@
 use chrono::Utc;
 use serde::Serialize;
 use sqlx::FromRow;
-use stoa_audit::{Action, Audited, Entity, EntityId, EntityType};
+use stoa_audit::{Action, Audited, Entity, EntityId, EntityType, Record};
 use stoa_capabilities::scoped;
 use stoa_search::Surface;
 use utoipa::ToSchema;
@@ -61,8 +61,7 @@ async fn attempt_to_redeem<B: Backend>(app: &App<B>, caller: &Caller, deal_id: &
         let found = tx.redemption_of(caller.user.as_str(), &deal.id).await?;
         return found.ok_or_else(|| Error::Conflict("this was just redeemed: look again".into()));
     }
-    let record = caller.record(REDEEMED, redemption.entity()?)?.scope(deal.entity()?).after(&redemption)?;
-    app.audit.record(&mut tx, &record).await?;
+    app.audit.record(&mut tx, &redemption.record(caller, REDEEMED)?.after(&redemption)?).await?;
     recommender::signal(app, &mut tx, &caller.user, &Surface::MARKETPLACE, &deal.id, Act::Redeem).await?;
     if !tx.count_redemption(&deal.id, redemption.redeemed_at).await? {
         let why = match redemption.redeemed_at {
@@ -92,8 +91,7 @@ pub async fn verify<B: Backend>(app: &App<B>, caller: &Caller, partner_id: &str,
         return Err(Error::Conflict("this code was taken before: it is good for one time only".into()));
     }
     let after = Redemption { verified_at: Some(now), ..before };
-    let deal = Entity::new(EntityType::from_static("deal"), EntityId::new(&*after.deal_id)?);
-    app.audit.record(&mut tx, &caller.record(VERIFIED, after.entity()?)?.scope(deal)).await?;
+    app.audit.record(&mut tx, &after.record(caller, VERIFIED)?).await?;
     // Somebody else may have come with it.
     let notice = Notice {
         kind: "marketplace.code_taken".into(),
@@ -129,8 +127,10 @@ pub struct Redemption {
 
 impl Redemption {
     /// A record names whose it is and not the code, which is worth something to whoever reads it.
-    fn entity(&self) -> Result<Entity> {
-        Ok(Entity::new(EntityType::from_static("redemption"), EntityId::new(&*self.person_id)?))
+    pub(crate) fn record(&self, caller: &Caller, action: Action) -> Result<Record> {
+        let whose = Entity::new(EntityType::from_static("redemption"), EntityId::new(&*self.person_id)?);
+        let deal = Entity::new(EntityType::from_static("deal"), EntityId::new(&*self.deal_id)?);
+        Ok(caller.record(action, whose)?.scope(deal))
     }
 }
 

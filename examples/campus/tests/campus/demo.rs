@@ -135,6 +135,12 @@ const LAWS: &[(&str, &str)] = &[
         "SELECT (SELECT count(*) FROM audit_record WHERE entity_type IN ('post', 'group'))
             - (SELECT count(*) FROM campus_post) - (SELECT count(*) FROM campus_group)",
     ),
+    (
+        "every answer to an event, and every code that was given or taken, is on record",
+        "SELECT (SELECT count(*) FROM audit_record WHERE action IN ('bits.calendar.v1.EventService/SetRsvp',
+                'bits.marketplace.v1.RedemptionService/Redeem', 'bits.marketplace.v1.RedemptionService/Verify'))
+            - (SELECT count(*) FROM campus_rsvp) - (SELECT count(*) + count(verified_at) FROM campus_redemption)",
+    ),
     ("only what is written by hand is announced", "SELECT count(*) - 24 FROM jobs_queue_job WHERE kind = 'groups.notify'"),
     ("ids grow with time", "SELECT count(*) FROM campus_post AS a, campus_post AS b WHERE a.id < b.id AND a.created_at > b.created_at"),
     ("nobody repeats a paragraph", "SELECT count(*) FROM campus_post WHERE title LIKE '%{%' OR body LIKE '%{%' OR body = ''"),
