@@ -153,6 +153,7 @@ pub static SQLITE_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (11, "notifications", include_str!("../migrations/sqlite/0011_notifications.sql")),
         (12, "whatsapp", include_str!("../migrations/sqlite/0012_whatsapp.sql")),
         (13, "told", include_str!("../migrations/sqlite/0013_told.sql")),
+        (14, "settled", include_str!("../migrations/sqlite/0014_settled.sql")),
     ])
 });
 
@@ -172,6 +173,7 @@ pub static POSTGRES_MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         (11, "notifications", include_str!("../migrations/postgres/0011_notifications.sql")),
         (12, "whatsapp", include_str!("../migrations/postgres/0012_whatsapp.sql")),
         (13, "told", include_str!("../migrations/postgres/0013_told.sql")),
+        (14, "settled", include_str!("../migrations/postgres/0014_settled.sql")),
     ])
 });
 

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::groups::notify::NotifyGroup;
 use crate::marketplace::expiry::ExpireDeals;
 use crate::mentorship::matching::{AssignMatches, ScoreMentees};
-use crate::notifications::delivery::Deliver;
+use crate::notifications::delivery::{self, Deliver};
 use crate::notifications::digest::{self, SendDigests};
 use crate::openings::expire::{self, CloseExpired};
 use crate::recommender;
@@ -61,6 +61,10 @@ pub async fn run<B: Backend>(app: App<B>, stop: impl Future<Output = ()> + Send)
         })
         .every("recommender", Duration::from_mins(10), |batch| async move {
             recommender::run(batch.state(), Some(&batch), Some(RECOMMENDING), |_| {}).await?;
+            Ok(())
+        })
+        .every("notifications.forget", Duration::from_hours(1), |batch| async move {
+            delivery::forget(batch.state()).await?;
             Ok(())
         })
         .every("whatsapp.forget", Duration::from_hours(1), |batch| async move {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use stoa_jobs_runner::{Context, Failure, Handler, Job};
@@ -140,6 +140,27 @@ pub async fn deliver<B: Backend>(app: &App<B>, delivery: &Deliver, now: DateTime
 }
 
 const NOTHING: &str = "there is nothing that they want and may read";
+
+/// How long it is known what became of a delivery: far longer than the job that makes it may run again.
+const KEPT: TimeDelta = TimeDelta::days(90);
+/// How many are forgotten in one transaction.
+const BATCH: i64 = 1_000;
+
+/// Forgets deliveries that were settled long ago: the worker does it now and then.
+///
+/// # Errors
+/// If the database does not answer; what was forgotten before stays so.
+pub async fn forget<B: Backend>(app: &App<B>) -> Result<()> {
+    let before = (Utc::now() - KEPT).timestamp_micros();
+    loop {
+        let mut tx = app.begin().await?;
+        let forgotten = tx.forget_deliveries(before, BATCH).await?;
+        app.commit(tx).await?;
+        if forgotten == 0 {
+            return Ok(());
+        }
+    }
+}
 
 /// What they were told, if they may still read it and still want it.
 async fn readable<B: Backend>(

@@ -225,6 +225,27 @@ portable! {
             Ok(state.is_some_and(|state| state == "waiting"))
         }
 
+        /// Forgets what was settled before a moment; says how many.
+        async fn forget_deliveries(&mut self, before: i64, limit: i64) -> Result<u64> {
+            let forgotten = sqlx::query(
+                r#"
+                DELETE FROM campus_delivery
+                WHERE (person_id, kind, entity, channel) IN (
+                    SELECT person_id, kind, entity, channel
+                    FROM campus_delivery
+                    WHERE settled_at < $1
+                    ORDER BY settled_at
+                    LIMIT $2
+                )
+                "#,
+            )
+            .bind(before)
+            .bind(limit)
+            .execute(self)
+            .await?;
+            Ok(forgotten.rows_affected())
+        }
+
         /// Says what became of a delivery, for good.
         async fn settle_delivery(&mut self, delivery: &Deliver, state: &str, reason: &str) -> Result<()> {
             sqlx::query(

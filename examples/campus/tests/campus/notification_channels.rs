@@ -14,7 +14,7 @@ use campus::groups::notify::NotifyGroup;
 use campus::groups::posts::{self, Draft};
 use campus::http::{Options, router};
 use campus::notifications::Channel;
-use campus::notifications::delivery::{Deliver, Outcome, deliver};
+use campus::notifications::delivery::{Deliver, Outcome, deliver, forget};
 use campus::notifications::digest::send_due;
 use campus::notifications::mail::Mailer;
 use campus::notifications::preferences::{self, Preferences, Written};
@@ -162,6 +162,24 @@ async fn who_asks_for_email_gets_each_thing_once<F: Fixture>() {
     std::fs::remove_file(std::fs::read_dir(world.folder.path()).unwrap().next().unwrap().unwrap().path()).unwrap();
     assert_eq!(drain(app).await.succeeded, 2);
     assert_eq!((world.letters().len(), fixture.count(DELIVERIES).await), (0, 1));
+}
+
+async fn what_was_settled_long_ago_is_forgotten<F: Fixture>() {
+    let world = World::<F>::new().await;
+    let World { fixture, app, ada, bob, .. } = &world;
+    for person in [ada, bob] {
+        choose(app, person, &written(json!({"group_post": ["email"]}))).await;
+    }
+    world.post(TITLE).await;
+    drain(app).await;
+    world.post("Another").await;
+    world.fan_out().await;
+    fixture.execute("UPDATE campus_delivery SET created_at = created_at - 7862400000000").await; // 91 days
+    forget(app).await.unwrap();
+    assert_eq!(fixture.count(DELIVERIES).await, 4, "it counts when they were settled");
+    fixture.execute("UPDATE campus_delivery SET settled_at = settled_at - 7862400000000").await;
+    forget(app).await.unwrap();
+    assert_eq!(fixture.texts(STATES).await, [format!("{ada} email waiting"), format!("{bob} email waiting")]);
 }
 
 async fn in_quiet_hours_nothing_leaves<F: Fixture>() {
@@ -603,6 +621,7 @@ macro_rules! on_both {
 
 on_both! {
     who_asks_for_email_gets_each_thing_once
+    what_was_settled_long_ago_is_forgotten
     in_quiet_hours_nothing_leaves
     waiting_for_the_morning_is_no_failed_attempt
     what_is_no_longer_theirs_is_not_sent
