@@ -144,7 +144,7 @@ async fn answer<B: Backend>(app: &App<B>, sender: &Sender, id: &str) -> Result<(
     let wish = Wish::of(&message);
     // A model may take its time: no transaction is open meanwhile.
     let said = match (&wish, opt_in.filter(opt_in::OptIn::is_active)) {
-        (Wish::Ask, Some(opt_in)) => ask(app, &opt_in.person_id, &message.body).await?,
+        (Wish::Ask, Some(opt_in)) => ask(app, sender, &opt_in.person_id, &message.body).await?,
         (Wish::Show, Some(opt_in)) => opt_in.reply("I can only read text. Ask me in words."),
         _ => None,
     };
@@ -153,9 +153,9 @@ async fn answer<B: Backend>(app: &App<B>, sender: &Sender, id: &str) -> Result<(
     Ok(())
 }
 
-async fn ask<B: Backend>(app: &App<B>, person_id: &str, question: &str) -> Result<Option<Reply>> {
+async fn ask<B: Backend>(app: &App<B>, sender: &Sender, person_id: &str, question: &str) -> Result<Option<Reply>> {
     let text = match assistant::ask(app, &Caller::new(UserId::new(person_id)?), question).await {
-        Ok(answer) => written(&answer),
+        Ok(answer) => written(&answer, &sender.site),
         Err(Error::Invalid(why)) => format!("I cannot answer that: {why}."),
         Err(Error::NotSignedIn) => return Ok(None),
         Err(error) => return Err(error),
@@ -163,9 +163,10 @@ async fn ask<B: Backend>(app: &App<B>, person_id: &str, question: &str) -> Resul
     Ok(Some(Reply { person_id: person_id.to_owned(), text }))
 }
 
-/// An answer as it is read on a telephone.
-fn written(answer: &Answer) -> String {
-    let cited = answer.citations.iter().map(|citation| format!("[{}] {}", citation.number, citation.title));
+/// An answer as it is read on a telephone: what it cites has an address that can be tapped.
+fn written(answer: &Answer, site: &str) -> String {
+    let cited = answer.citations.iter();
+    let cited = cited.map(|citation| format!("[{}] {}\n{site}{}", citation.number, citation.title, citation.url));
     let parts = [answer.text.clone(), cited.collect::<Vec<_>>().join("\n"), answer.note.unwrap_or_default().to_owned()];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }

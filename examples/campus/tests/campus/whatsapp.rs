@@ -222,6 +222,7 @@ async fn a_question_is_answered_as_whoever_asks<F: Fixture>() {
     drain(&app).await;
     let (members, strangers) = (texts(&provider, PHONE), texts(&provider, OTHER_PHONE));
     assert!(members[1].contains("reading room") && members[1].contains("\n\n[1] "), "{members:?}");
+    assert!(members[1].contains("\nhttps://campus.example/posts/"), "what is cited can be opened: {members:?}");
     assert!(strangers.len() == 2 && !strangers[1].contains("reading room"), "{strangers:?}");
     let heard = &provider.heard()[0];
     assert_eq!((&*heard.path, &*heard.authorization), (&*format!("/{NUMBER}/messages"), "Bearer acc3ss"));
