@@ -421,7 +421,7 @@ async fn pages_are_quick_over_a_long_history_on_postgres() {
 }
 
 /// Far above what they take, and far below what a count or a sort of a million rows does.
-const QUICK: std::time::Duration = std::time::Duration::from_secs(2);
+const QUICK: std::time::Duration = std::time::Duration::from_millis(750);
 
 async fn pages_are_quick<S: Store + Clone, P: Source<Connection = S::Connection>>(store: S, source: &P) {
     let jobs = Jobs::new(store);

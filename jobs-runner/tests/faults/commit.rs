@@ -74,5 +74,5 @@ where
     runner.run_until(measured).await.unwrap();
     delays.sort_unstable();
     println!("jobs began after {delays:?} microseconds");
-    assert!(delays[delays.len() / 2] < 1_000_000, "{delays:?}");
+    assert!(delays[delays.len() / 2] < 100_000, "{delays:?}");
 }

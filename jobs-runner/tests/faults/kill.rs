@@ -15,7 +15,7 @@ const LEASE: Duration = Duration::from_millis(300);
 /// How long after its lease a lost worker is found by one that beats: it looks with every beat.
 const SCAN: Duration = Duration::from_millis(100);
 /// What the machine may add to the usual case.
-const NOISE: Duration = Duration::from_secs(3);
+const NOISE: Duration = Duration::from_millis(700);
 
 on_both_databases! {
     no_job_is_lost_when_workers_are_killed
