@@ -10,7 +10,7 @@ pub trait Source: Clone + Send + Sync + 'static {
     type Connection: Send;
     /// A connection on loan.
     type Guard: DerefMut<Target = Self::Connection> + Send;
-    /// An open transaction; dropping it rolls it back.
+    /// An open transaction; dropping it rolls it back, and so does dropping a `begin` that is under way.
     type Transaction: DerefMut<Target = Self::Connection> + Send;
 
     /// Lends a connection.
