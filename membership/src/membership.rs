@@ -353,7 +353,7 @@ impl<S: Store> Membership<S> {
         by: &By,
     ) -> Result<Change> {
         let kind = self.kind(scope.kind())?;
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let before = self.store.find(conn, user, scope).await?;
             let expected = before.as_ref().map(Member::version);
             if by.version.is_some_and(|version| version != expected.unwrap_or(0)) {
@@ -366,7 +366,8 @@ impl<S: Store> Membership<S> {
             };
             let needs_other_owner = owners_needed(kind, before.as_ref(), &standing);
             let verb = command.verb();
-            let write = Write { user, scope, expected, standing: &standing, verb, by, needs_other_owner };
+            let is_retry = attempt > 0;
+            let write = Write { user, scope, expected, standing: &standing, verb, by, needs_other_owner, is_retry };
             match self.store.write(conn, &write).await? {
                 Written::Done { version, at } => {
                     let after = Member::new(user.clone(), scope.clone(), standing, version, at);

@@ -75,32 +75,23 @@ impl Store for Postgres {
     }
 
     async fn write(&self, conn: &mut PgConnection, write: &Write<'_>) -> Result<Written> {
-        let owner_roles: Vec<&str> = write.needs_other_owner.iter().map(Role::as_str).collect();
-        let row = sqlx::query(include_str!("postgres/write.sql"))
-            .bind(write.user.as_str())
-            .bind(write.scope.kind().as_str())
-            .bind(write.scope.id().as_str())
-            .bind(write.expected)
-            .bind(write.standing.role.as_str())
-            .bind(write.standing.state.as_str())
-            .bind(write.standing.expires_at)
-            .bind(write.verb.as_str())
-            .bind(write.by.actor().as_str())
-            .bind(write.by.reason().map(Reason::as_str))
-            .bind(owner_roles)
-            .fetch_one(conn)
-            .await?;
-        if !row.try_get::<bool, _>("is_current")? {
-            return Ok(Written::Stale);
+        macro_rules! locked {
+            ($($locks:tt)*) => { concat!($($locks)*, include_str!("postgres/write.sql")) };
         }
-        if !row.try_get::<bool, _>("is_owned")? {
-            return Ok(Written::LastOwner);
+        const ALONE: &str = locked!(include_str!("postgres/write_alone.sql"));
+        const GUARDED: &str = locked!(include_str!("postgres/write_guarded.sql"));
+        const AGAIN: &str = locked!(include_str!("postgres/write_again.sql"));
+        if write.needs_other_owner.is_empty() {
+            return write_with(ALONE, conn, write).await;
         }
-        match row.try_get::<Option<i64>, _>("version")? {
-            // Somebody else inserted the row meanwhile.
-            None => Ok(Written::Stale),
-            Some(version) => Ok(Written::Done { version, at: row.try_get("changed_at")? }),
+        if write.is_retry {
+            let written = write_with(AGAIN, conn, write).await?;
+            // Every other owner may be about to change: then there is nothing but to wait.
+            if written != Written::LastOwner {
+                return Ok(written);
+            }
         }
+        write_with(GUARDED, conn, write).await
     }
 
     async fn find_many(&self, conn: &mut PgConnection, pairs: &[(UserId, Scope)]) -> Result<Vec<Option<Member>>> {
@@ -533,6 +524,36 @@ fn time(micros: i64) -> Result<DateTime<Utc>> {
     const YEAR_2000: i64 = 946_684_800_000_000;
     let time = micros.checked_add(YEAR_2000).and_then(DateTime::from_timestamp_micros);
     time.ok_or(Error::Corrupt { what: "time" })
+}
+
+/// Writes with the statement that locks what has to be.
+async fn write_with(statement: &'static str, conn: &mut PgConnection, write: &Write<'_>) -> Result<Written> {
+    let owner_roles: Vec<&str> = write.needs_other_owner.iter().map(Role::as_str).collect();
+    let row = sqlx::query(statement)
+        .bind(write.user.as_str())
+        .bind(write.scope.kind().as_str())
+        .bind(write.scope.id().as_str())
+        .bind(write.expected)
+        .bind(write.standing.role.as_str())
+        .bind(write.standing.state.as_str())
+        .bind(write.standing.expires_at)
+        .bind(write.verb.as_str())
+        .bind(write.by.actor().as_str())
+        .bind(write.by.reason().map(Reason::as_str))
+        .bind(owner_roles)
+        .fetch_one(conn)
+        .await?;
+    if !row.try_get::<bool, _>("is_current")? {
+        return Ok(Written::Stale);
+    }
+    if !row.try_get::<bool, _>("is_owned")? {
+        return Ok(Written::LastOwner);
+    }
+    match row.try_get::<Option<i64>, _>("version")? {
+        // Somebody else inserted the row meanwhile.
+        None => Ok(Written::Stale),
+        Some(version) => Ok(Written::Done { version, at: row.try_get("changed_at")? }),
+    }
 }
 
 impl Source for PgPool {

@@ -130,6 +130,8 @@ pub struct Write<'a> {
     pub by: &'a By,
     /// Unless empty: another active, unexpired member must hold one of these roles.
     pub needs_other_owner: &'a [Role],
+    /// Whether it was [`Stale`](Written::Stale) a moment ago: in a transaction its row is locked by now, where rows are.
+    pub is_retry: bool,
 }
 
 /// What became of a [`Write`].

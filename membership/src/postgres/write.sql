@@ -1,26 +1,11 @@
--- A count of the other owners without locks would let two owners leave at once (write skew). The owners' rows and the
--- written one are locked in the order of their users: whoever comes second waits, and then sees what is left. The written
--- row is locked before its version is compared, so that a caller in a transaction who finds it stale holds it by then and
--- succeeds at the second attempt.
-WITH held AS MATERIALIZED (
-    SELECT user_id, role, state, expires_at, version
-    FROM memberships_membership
-    WHERE scope_type = $2 AND scope_id = $3 AND user_id = ANY (ARRAY[$1::text] || ARRAY(
-        SELECT user_id
-        FROM memberships_membership
-        WHERE scope_type = $2 AND scope_id = $3 AND state = 'active' AND role = ANY ($11::text[])
-    ))
-    ORDER BY user_id
-    FOR UPDATE
-),
+-- Follows one of the three that lock: the written row in `own`, and in `other` the owners beside it.
 verdict AS (
     SELECT
-        (SELECT version FROM held WHERE user_id = $1) IS NOT DISTINCT FROM $4 AS is_current,
+        (SELECT version FROM own) IS NOT DISTINCT FROM $4 AS is_current,
         cardinality($11::text[]) = 0 OR EXISTS (
             SELECT
-            FROM held
-            WHERE user_id <> $1 AND state = 'active' AND role = ANY ($11::text[])
-                AND (expires_at IS NULL OR expires_at > statement_timestamp())
+            FROM other
+            WHERE expires_at IS NULL OR expires_at > statement_timestamp()
         ) AS is_owned
 ),
 written AS (
@@ -41,7 +26,7 @@ logged AS (
         role, state, expires_at, actor, reason, changed_at)
     SELECT $1, $2, $3, written.version, $8, before.role, before.state, before.expires_at, $5, $6, $7, $9, $10, written.changed_at
     FROM written
-    LEFT JOIN held AS before ON before.user_id = $1
+    LEFT JOIN own AS before ON true
 )
 SELECT is_current, is_owned, version, changed_at
 FROM verdict
