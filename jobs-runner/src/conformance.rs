@@ -89,6 +89,7 @@ macro_rules! __laws {
             a_runner_forgets_old_history
             stats_are_bounded
             workers_are_listed
+            a_worker_says_what_it_serves
             the_doctor_looks_at_the_queues
             a_key_runs_no_more_at_once_than_its_limit
             a_queue_runs_no_more_at_once_than_its_limit

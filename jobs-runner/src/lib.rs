@@ -54,7 +54,7 @@ pub use source::Source;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::{
-    Cancelled, Claim, ClaimRequest, Claimed, Due, Durability, Enqueued, NewJob, Orphans, Outcome, Report, Reported,
-    Rescued, Signal, Since, Store, Token, Turned, Unique, WorkerId,
+    Cancelled, Claim, ClaimRequest, Claimed, Due, Durability, Enqueued, Heartbeat, NewJob, Orphans, Outcome, Report,
+    Reported, Rescued, Signal, Since, Store, Token, Turned, Unique, WorkerId,
 };
 pub use timetable::{CronEntry, CronRecord, Settlement, Timetable};

@@ -18,9 +18,10 @@ use crate::limit::Began;
 use crate::record::AttemptError;
 use crate::store::{CRASH, MAX_DURATION, MAX_ERRORS, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, CronRecord, DeadReason, Due, Enqueued, Filter, Finding, JobId,
-    JobRecord, Kind, Lead, Limit, LimitKey, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result,
-    Settlement, Signal, Source, State, Stats, Store, Timetable, Token, Turned, Unique, WorkerId, WorkerRecord,
+    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, CronRecord, DeadReason, Due, Enqueued, Filter, Finding,
+    Heartbeat, JobId, JobRecord, Kind, Lead, Limit, LimitKey, Name, NewJob, Orphans, Outcome, Queue, Report, Reported,
+    Rescued, Result, Settlement, Signal, Source, State, Stats, Store, Timetable, Token, Turned, Unique, WorkerId,
+    WorkerRecord,
 };
 
 /// Keeps jobs in memory.
@@ -57,10 +58,7 @@ pub struct Guard(Connection);
 struct Rows {
     jobs: BTreeMap<JobId, Row>,
     last_id: i64,
-    /// Until when each worker's lease lasts.
-    workers: HashMap<WorkerId, DateTime<Utc>>,
-    /// Since when each worker beats.
-    started: HashMap<WorkerId, DateTime<Utc>>,
+    workers: HashMap<WorkerId, WorkerRow>,
     /// Which job stands for a unique key, and until when; `None`: until it is finished.
     unique: HashMap<String, (JobId, Option<DateTime<Utc>>)>,
     paused: HashSet<Queue>,
@@ -69,6 +67,14 @@ struct Rows {
     limits: BTreeMap<LimitKey, Limit>,
     /// What began under each limit's rate.
     began: HashMap<String, Began>,
+}
+
+#[derive(Clone, Debug)]
+struct WorkerRow {
+    queue: Queue,
+    process: String,
+    started_at: DateTime<Utc>,
+    lease_until: DateTime<Utc>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,10 +125,15 @@ impl Store for Memory {
         })
     }
 
-    async fn beat(&self, conn: &mut Connection, worker: WorkerId, lease: Duration) -> Result<()> {
+    async fn beat(&self, conn: &mut Connection, beat: Heartbeat<'_>) -> Result<()> {
         conn.write(|rows, now| {
-            rows.workers.insert(worker, now + delta(lease));
-            rows.started.entry(worker).or_insert(now);
+            let first = || WorkerRow {
+                queue: beat.queue.clone(),
+                process: beat.process.to_owned(),
+                started_at: now,
+                lease_until: now,
+            };
+            rows.workers.entry(beat.worker).or_insert_with(first).lease_until = now + delta(beat.lease);
         })
         .await;
         Ok(())
@@ -156,7 +167,7 @@ impl Store for Memory {
     async fn rescue(&self, conn: &mut Connection, limit: u32, orphans: Orphans) -> Result<Rescued> {
         conn.write(|rows, now| {
             let is_lost = |worker: &WorkerId| match rows.workers.get(worker) {
-                Some(until) => *until <= now,
+                Some(worker) => worker.lease_until <= now,
                 None => orphans == Orphans::Include,
             };
             let running = rows.jobs.values().filter(|row| row.held.is_some_and(|(_, worker)| is_lost(&worker)));

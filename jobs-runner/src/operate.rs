@@ -121,7 +121,10 @@ impl<S: Store> Jobs<S> {
         }
         for queue in stats.queues {
             if let Some(age) = queue.oldest {
-                if lost == workers.len() && !queue.is_paused {
+                let is_served = |worker: &WorkerRecord| {
+                    !worker.is_lost && worker.queue.as_ref().is_none_or(|served| *served == queue.queue)
+                };
+                if !queue.is_paused && !workers.iter().any(is_served) {
                     findings.push(Finding::Unserved { queue: queue.queue.clone() });
                 }
                 findings.push(Finding::Waiting { queue: queue.queue.clone(), age });

@@ -22,8 +22,8 @@ use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
     Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Durability, Enqueued, Error, Filter, Finding,
-    JobId, JobRecord, Kind, Lead, Limit, LimitKey, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued,
-    Result, Settlement, Signal, Source, State, Stats, Store, Timetable, Token, Turned, WorkerId, WorkerRecord,
+    Heartbeat, JobId, JobRecord, Kind, Lead, Limit, LimitKey, Name, NewJob, Orphans, Outcome, Queue, Report, Reported,
+    Rescued, Result, Settlement, Signal, Source, State, Stats, Store, Timetable, Token, Turned, WorkerId, WorkerRecord,
 };
 
 pub use pooled::Pooled;
@@ -46,6 +46,7 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         migration(4, "operate", include_str!("../migrations/postgres/0004_operate.sql")),
         migration(5, "trace", include_str!("../migrations/postgres/0005_trace.sql")),
         migration(6, "room", include_str!("../migrations/postgres/0006_room.sql")),
+        migration(7, "worker", include_str!("../migrations/postgres/0007_worker.sql")),
     ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
@@ -116,17 +117,19 @@ impl Store for Postgres {
         Ok(micros.map(duration))
     }
 
-    async fn beat(&self, conn: &mut PgConnection, worker: WorkerId, lease: Duration) -> Result<()> {
+    async fn beat(&self, conn: &mut PgConnection, beat: Heartbeat<'_>) -> Result<()> {
         sqlx::query(
             r#"
-            INSERT INTO jobs_queue_worker (id, lease_until, started_at)
-            VALUES ($1, statement_timestamp() + $2 * interval '1 microsecond', statement_timestamp())
+            INSERT INTO jobs_queue_worker (id, lease_until, started_at, queue, process)
+            VALUES ($1, statement_timestamp() + $2 * interval '1 microsecond', statement_timestamp(), $3, $4)
             ON CONFLICT ON CONSTRAINT jobs_queue_worker_pkey DO UPDATE
                 SET lease_until = excluded.lease_until, rescued_at = NULL
             "#,
         )
-        .bind(worker.as_i64())
-        .bind(micros(lease))
+        .bind(beat.worker.as_i64())
+        .bind(micros(beat.lease))
+        .bind(beat.queue.as_str())
+        .bind(beat.process)
         .execute(conn)
         .await?;
         Ok(())

@@ -20,9 +20,9 @@ use crate::handler::storable;
 use crate::record::attempt_errors;
 use crate::store::{CRASH, corrupt, duration, micros, signals};
 use crate::{
-    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Enqueued, Error, Filter, Finding, JobId,
-    JobRecord, Kind, Lead, Limit, LimitKey, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued, Result,
-    Settlement, Signal, Source, State, Stats, Store, Timetable, Token, Turned, Unique, WorkerId, WorkerRecord,
+    Cancelled, Claim, ClaimRequest, Claimed, CronEntry, DeadReason, Due, Enqueued, Error, Filter, Finding, Heartbeat,
+    JobId, JobRecord, Kind, Lead, Limit, LimitKey, Name, NewJob, Orphans, Outcome, Queue, Report, Reported, Rescued,
+    Result, Settlement, Signal, Source, State, Stats, Store, Timetable, Token, Turned, Unique, WorkerId, WorkerRecord,
 };
 
 /// Keeps jobs in SQLite. A transaction that writes must begin with `BEGIN IMMEDIATE`.
@@ -38,6 +38,7 @@ pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
         migration(4, "operate", include_str!("../migrations/sqlite/0004_operate.sql")),
         migration(5, "trace", include_str!("../migrations/sqlite/0005_trace.sql")),
         migration(6, "room", include_str!("../migrations/sqlite/0006_room.sql")),
+        migration(7, "worker", include_str!("../migrations/sqlite/0007_worker.sql")),
     ]);
     migrator.dangerous_set_table_name("_stoa_jobs_migrations"); // our own table: never the host's
     migrator
@@ -139,17 +140,19 @@ impl Store for Sqlite {
         Ok(micros.map(duration))
     }
 
-    async fn beat(&self, conn: &mut SqliteConnection, worker: WorkerId, lease: Duration) -> Result<()> {
+    async fn beat(&self, conn: &mut SqliteConnection, beat: Heartbeat<'_>) -> Result<()> {
         sqlx::query(
             r#"
-            INSERT INTO jobs_queue_worker (id, lease_until, started_at)
+            INSERT INTO jobs_queue_worker (id, lease_until, started_at, queue, process)
             VALUES ($1, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $2,
-                CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+                CAST(unixepoch('subsec') * 1000000 AS INTEGER), $3, $4)
             ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
             "#,
         )
-        .bind(worker.as_i64())
-        .bind(micros(lease))
+        .bind(beat.worker.as_i64())
+        .bind(micros(beat.lease))
+        .bind(beat.queue.as_str())
+        .bind(beat.process)
         .execute(conn)
         .await?;
         Ok(())

@@ -71,13 +71,8 @@ pub trait Store: Send + Sync + 'static {
         kinds: &[Kind],
     ) -> impl Future<Output = Result<Option<Duration>>> + Send;
 
-    /// Lets the worker's lease end `lease` from now, whether or not it was known. Zero: ended already.
-    fn beat(
-        &self,
-        conn: &mut Self::Connection,
-        worker: WorkerId,
-        lease: Duration,
-    ) -> impl Future<Output = Result<()>> + Send;
+    /// Lets the worker's lease end `lease` from now, whether or not it was known.
+    fn beat(&self, conn: &mut Self::Connection, beat: Heartbeat<'_>) -> impl Future<Output = Result<()>> + Send;
 
     /// Forgets a worker that holds nothing any more.
     fn retire(&self, conn: &mut Self::Connection, worker: WorkerId) -> impl Future<Output = Result<()>> + Send;
@@ -369,6 +364,19 @@ pub enum Durability {
 
 /// For each priority the moment before which nothing is looked for.
 pub type Since = [DateTime<Utc>; 10];
+
+/// That a worker is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Heartbeat<'a> {
+    /// Which one.
+    pub worker: WorkerId,
+    /// The queue it serves.
+    pub queue: &'a Queue,
+    /// The process that it is part of, for people.
+    pub process: &'a str,
+    /// How long from now its jobs are its own. Zero: they are not.
+    pub lease: Duration,
+}
 
 /// What a worker goes by: drawn when it starts, so that nobody comes back under the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

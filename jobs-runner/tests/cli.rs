@@ -9,8 +9,8 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stoa_jobs_runner::{
-    Context, Cron, Failure, Filter, Handler, Job, JobId, Jobs, PageRequest, Postgres, Runner, Source, Sqlite, State,
-    Store, cli,
+    Context, Cron, Failure, Filter, Handler, Heartbeat, Job, JobId, Jobs, PageRequest, Postgres, Queue, Runner, Source,
+    Sqlite, State, Store, WorkerId, cli,
 };
 
 /// Names the database to the host's program, and its arguments, one a line.
@@ -95,7 +95,7 @@ async fn an_operator_works_on_postgres() {
 }
 
 async fn operate<S: Store + Clone, P: Source<Connection = S::Connection>>(store: S, source: &P, url: &str) {
-    let jobs = Jobs::new(store);
+    let jobs = Jobs::new(store.clone());
     let mut conn = source.acquire().await.unwrap();
     let mut ids = Vec::new();
     for text in ["", "no such\nuser \u{1b}[2J\u{202e}", "", ""] {
@@ -140,7 +140,13 @@ async fn operate<S: Store + Clone, P: Source<Connection = S::Connection>>(store:
     assert_eq!((pruned.0, objects(&pruned.1)[0]["cancelled"].as_u64()), (0, Some(1)));
     assert_eq!(adminctl(url, &["list"]).1.lines().count(), 1);
     assert_eq!(adminctl(url, &["inspect", &ids[0]]), (3, String::new(), String::new()));
-    assert_eq!(adminctl(url, &["workers", "--json"]).0, 0);
+    let queue = &Queue::from_static("parcels");
+    let beat = Heartbeat { worker: WorkerId::from(7), queue, process: "web-1:\u{1b}[2J", lease: Duration::ZERO };
+    store.beat(&mut source.acquire().await.unwrap(), beat).await.unwrap();
+    let (_, printed, _) = adminctl(url, &["workers"]);
+    assert!(printed.contains("\n     7  parcels  web-1:\\u{1b}[2J  "), "{printed}");
+    let (_, json, _) = adminctl(url, &["workers", "--json"]);
+    assert_eq!((&objects(&json)[0]["queue"], &objects(&json)[0]["is_lost"]), (&"parcels".into(), &true.into()));
     let nightly = Cron::new("mail.nightly", "30 2 * * *", Mail { text: String::new() }).unwrap();
     Runner::new(jobs, source.clone(), ()).cron(nightly).drain().await.unwrap();
     let (code, printed, _) = adminctl(url, &["cron"]);

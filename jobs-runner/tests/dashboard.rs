@@ -1,5 +1,7 @@
 //! The dashboard, asked as a browser asks it.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::request::Parts;
@@ -7,8 +9,8 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use stoa_jobs_runner::dashboard::{Action, Dashboard, Guard, Nobody};
 use stoa_jobs_runner::{
-    Context, Cron, Failure, Filter, Handler, Job, JobId, Jobs, Memory, PageRequest, Postgres, Queue, Runner, Source,
-    Sqlite, State, Store, memory,
+    Context, Cron, Failure, Filter, Handler, Heartbeat, Job, JobId, Jobs, Memory, PageRequest, Postgres, Queue, Runner,
+    Source, Sqlite, State, Store, WorkerId, memory,
 };
 use tower::ServiceExt;
 
@@ -141,7 +143,7 @@ async fn an_operator_works_on_postgres() {
 
 /// Every page and every button once.
 async fn operate<S: Store + Clone, P: Source<Connection = S::Connection>>(store: S, source: &P) {
-    let jobs = Jobs::new(store);
+    let jobs = Jobs::new(store.clone());
     let browser = Browser::new(&jobs, source);
     let empty = browser.get("").await;
     assert_eq!(empty.status, StatusCode::OK);
@@ -184,8 +186,16 @@ async fn operate<S: Store + Clone, P: Source<Connection = S::Connection>>(store:
     assert_eq!(deleted.header("location"), "/admin/jobs/list?done=delete&n=1");
     assert_eq!(browser.post(&format!("/job/{good}/delete"), "").await.status, StatusCode::NOT_FOUND);
 
+    assert!(browser.get("/health").await.text.contains("No worker beats."));
+    let mut conn = source.acquire().await.unwrap();
+    let queue = &Queue::from_static("parcels");
+    let beat = Heartbeat { worker: WorkerId::from(7), queue, process: "<b>web-1:11", lease: Duration::ZERO };
+    store.beat(&mut conn, beat).await.unwrap();
+    drop(conn);
     let health = browser.get("/health").await;
-    assert!(health.status == StatusCode::OK && health.text.contains("Workers"), "{}", health.text);
+    for shown in [">parcels<", ">&lt;b&gt;web-1:11<", ">lost<"] {
+        assert!(health.text.contains(shown), "{}", health.text);
+    }
 
     assert!(browser.get("/cron").await.text.contains("No runner has had a cron entry."));
     let nightly = Cron::new("mail.nightly", "30 2 * * *", Mail { text: String::new() }).unwrap();

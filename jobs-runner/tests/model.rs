@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use stoa_jobs_runner::{
-    Claim, ClaimRequest, CronEntry, DeadReason, Due, Durability, Filter, JobId, JobRecord, Kind, Limit, LimitKey,
-    Memory, Name, NewJob, Orphans, Outcome, Postgres, Queue, Rate, Report, Settlement, Signal, Source, Sqlite, State,
-    Store, Token, Unique, WorkerId, memory,
+    Claim, ClaimRequest, CronEntry, DeadReason, Due, Durability, Filter, Heartbeat, JobId, JobRecord, Kind, Limit,
+    LimitKey, Memory, Name, NewJob, Orphans, Outcome, Postgres, Queue, Rate, Report, Settlement, Signal, Source,
+    Sqlite, State, Store, Token, Unique, WorkerId, memory,
 };
 
 static QUEUES: [Queue; 2] = [Queue::from_static("default"), Queue::from_static("mail")];
@@ -356,6 +356,10 @@ fn worker(number: usize) -> WorkerId {
     WorkerId::from(i64::try_from(number).unwrap() + 1)
 }
 
+fn heartbeat(number: usize, lease: Duration) -> Heartbeat<'static> {
+    Heartbeat { worker: worker(number), queue: &QUEUES[0], process: "here:1", lease }
+}
+
 impl History {
     /// Names a job by its place, for ids differ between backends.
     fn place(&self, id: JobId) -> usize {
@@ -442,7 +446,7 @@ async fn answer<S: Store>(
             let claims = history.pick(reports.iter().map(|(index, _)| *index));
             let reports = claims.into_iter().zip(reports).map(|(claim, (_, outcome))| (claim, outcome.clone()));
             let reports: Vec<Report> = reports.map(|(claim, outcome)| Report { claim, outcome }).collect();
-            store.beat(conn, worker(*claimer), (*lease).into()).await.unwrap();
+            store.beat(conn, heartbeat(*claimer, (*lease).into())).await.unwrap();
             // In two calls, for what the reports make due may be left to the next one.
             let reported = store.turn(conn, &reports, None).await.unwrap().reported;
             // Unless all that is due was so long ago, no limit: which of two jobs retried within one tick of a clock comes first is up to the clock.
@@ -465,7 +469,7 @@ async fn answer<S: Store>(
             format!("{reported:?} {:?}", jobs.collect::<Vec<_>>())
         }
         Operation::Beat { worker: who, lease } => {
-            format!("{:?}", store.beat(conn, worker(*who), (*lease).into()).await.unwrap())
+            format!("{:?}", store.beat(conn, heartbeat(*who, (*lease).into())).await.unwrap())
         }
         Operation::Watch { claims } => {
             let claims = history.pick(claims.iter().copied());

@@ -40,6 +40,16 @@ impl Handler<PgPool> for Ask {
     }
 }
 
+#[tokio::test]
+async fn a_worker_of_an_earlier_release_may_serve_any_queue() {
+    let harness = Harness::new().await;
+    let mut conn = harness.0.pool().acquire().await.unwrap();
+    let beat =
+        "INSERT INTO jobs_queue_worker (id, lease_until, started_at) VALUES (7, now() + interval '1 hour', now())";
+    sqlx::raw_sql(beat).execute(&mut *conn).await.unwrap();
+    support::is_not_unserved(&Postgres, &mut conn).await;
+}
+
 /// The pool has one connection, and the handlers get it.
 #[tokio::test]
 async fn no_connection_is_held_while_a_handler_runs() {

@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use stoa_jobs_runner::sqlite::MIGRATOR;
 use stoa_jobs_runner::{Context, Error, Failure, Finding, Handler, Jobs, Runner, Sqlite, conformance};
 
-use crate::support::{Ask, Pair};
+use crate::support::{self, Ask, Pair};
 
 struct Harness(testkit::Sqlite);
 
@@ -37,6 +37,15 @@ impl Handler<SqlitePool> for Ask {
         let answer: i64 = sqlx::query_scalar("SELECT CAST(42 AS bigint)").fetch_one(cx.state()).await?;
         if answer == 42 { Ok(()) } else { Err(Failure::fatal("a wrong answer")) }
     }
+}
+
+#[tokio::test]
+async fn a_worker_of_an_earlier_release_may_serve_any_queue() {
+    let harness = Harness::new().await;
+    let mut conn = harness.0.pool().acquire().await.unwrap();
+    let beat = "INSERT INTO jobs_queue_worker (id, lease_until, started_at) VALUES (7, 4000000000000000, 0)";
+    sqlx::raw_sql(beat).execute(&mut *conn).await.unwrap();
+    support::is_not_unserved(&Sqlite, &mut conn).await;
 }
 
 /// The pool has one connection, and the handlers get it.

@@ -6,7 +6,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::operate::visible::{acts, visible, visible_lines};
-use crate::{Count, Finding, JobRecord, Level, Limit, LimitKey, Page, Pruned, QueueStats, Stats, Tally, WorkerRecord};
+use crate::{
+    Count, Finding, JobRecord, Level, Limit, LimitKey, Page, Pruned, Queue, QueueStats, Stats, Tally, WorkerRecord,
+};
 
 pub(super) struct Output {
     is_json: bool,
@@ -182,7 +184,8 @@ impl Output {
         if self.is_json {
             for worker in workers {
                 self.object(&json!({
-                    "id": worker.id.as_i64(), "started_at": at(Some(worker.started_at)),
+                    "id": worker.id.as_i64(), "queue": worker.queue.as_ref().map(Queue::as_str),
+                    "process": worker.process, "started_at": at(Some(worker.started_at)),
                     "lease_until": at(Some(worker.lease_until)), "is_lost": worker.is_lost,
                 }));
             }
@@ -191,10 +194,12 @@ impl Output {
         let rows = workers.iter().map(|worker| {
             let state = if worker.is_lost { "lost" } else { "" };
             let (started, lease) = (moment(Some(worker.started_at)), moment(Some(worker.lease_until)));
-            [worker.id.as_i64().to_string(), started, lease, state.to_owned()]
+            let queue = worker.queue.as_ref().map_or_else(String::new, Queue::to_string);
+            let process = worker.process.clone().unwrap_or_default();
+            [worker.id.as_i64().to_string(), queue, process, started, lease, state.to_owned()]
         });
         let rows: Vec<_> = rows.collect();
-        self.table(["worker", "started", "lease until", ""], &[0], &rows);
+        self.table(["worker", "queue", "process", "started", "lease until", ""], &[0], &rows);
     }
 
     pub(super) fn limits(&mut self, limits: &[(LimitKey, Limit)]) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Barrier;
 
-use super::queue::{Bench, claim, failed, hunt, ids, released, request};
+use super::queue::{Bench, claim, failed, heartbeat, hunt, ids, released, request};
 use super::{HOUR, Harness, MAIL, new_job};
 use crate::{
     Cancelled, ClaimRequest, DeadReason, Due, Enqueued, Filter, NewJob, Orphans, Outcome, Report, Reported, Rescued,
@@ -226,7 +226,7 @@ pub async fn a_job_of_an_unknown_worker_is_found<H: Harness>(harness: &H) {
     let mut tx = bench.source.begin().await.unwrap();
     let id = bench.enqueue(&mut tx, &new_job()).await;
     let worker = WorkerId::random();
-    bench.store.beat(&mut tx, worker, HOUR).await.unwrap();
+    bench.store.beat(&mut tx, heartbeat(worker, HOUR)).await.unwrap();
     assert_eq!(hunt(&bench.store, &mut tx, ClaimRequest { worker, ..request() }).await.len(), 1);
     bench.store.retire(&mut tx, worker).await.unwrap();
     assert_eq!(bench.store.rescue(&mut tx, 10, Orphans::Skip).await.unwrap(), Rescued::default());

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::queue::{Bench, claim, failed};
+use super::queue::{Bench, failed, heartbeat};
 use super::{HOUR, Harness, MAIL, new_job};
 use crate::{
-    Cancelled, Context, Count, DeadReason, Due, Failure, Filter, Handler, Job, JobId, Jobs, Kind, NewJob, Outcome,
-    Queue, Retention, Runner, Source, State, Store, WorkerId,
+    Cancelled, Context, Count, DeadReason, Due, Failure, Filter, Handler, Heartbeat, Job, JobId, Jobs, Kind, NewJob,
+    Outcome, Queue, Retention, Runner, Source, State, Store, WorkerId, WorkerRecord,
 };
 
 const NEWS: Queue = Queue::from_static("news");
@@ -191,16 +191,40 @@ pub async fn stats_are_bounded<H: Harness>(harness: &H) {
     assert_eq!((stats.queues[0].failed, stats.queues[0].running), (exactly(1), exactly(0)));
 }
 
-/// Who beats, and who does no more.
+/// Who beats, for what and where, and who does no more.
 pub async fn workers_are_listed<H: Harness>(harness: &H) {
     let bench = Bench::<H>::new(harness);
     let mut tx = bench.source.begin().await.unwrap();
     let (living, lost) = (WorkerId::random(), WorkerId::random());
-    bench.store.beat(&mut tx, living, HOUR).await.unwrap();
-    bench.store.beat(&mut tx, lost, Duration::ZERO).await.unwrap();
+    let beat = heartbeat(living, HOUR);
+    bench.store.beat(&mut tx, Heartbeat { queue: &NEWS, process: "there:2", ..beat }).await.unwrap();
+    bench.store.beat(&mut tx, heartbeat(lost, Duration::ZERO)).await.unwrap();
     let workers = bench.store.workers(&mut tx).await.unwrap();
-    let is_lost = |id| workers.iter().find(|worker| worker.id == id).map(|worker| worker.is_lost);
-    assert_eq!((workers.len(), is_lost(living), is_lost(lost)), (2, Some(false), Some(true)));
+    let of = |id| workers.iter().find(|worker| worker.id == id).unwrap();
+    let is = |worker: &WorkerRecord| (worker.queue.clone(), worker.process.clone(), worker.is_lost);
+    assert_eq!(is(of(living)), (Some(NEWS), Some("there:2".to_owned()), false));
+    assert_eq!(is(of(lost)), (Some(MAIL), Some("here:1".to_owned()), true));
+    assert_eq!(workers.len(), 2);
+}
+
+/// Its queue and its process, until it is stopped.
+pub async fn a_worker_says_what_it_serves<H: Harness>(harness: &H) {
+    let bench = Bench::<H>::new(harness);
+    let runner = Runner::new(Jobs::new(bench.store.clone()), bench.source.clone(), ()).handle::<Idle>();
+    let mut workers = Vec::new();
+    let listed = async {
+        while workers.is_empty() {
+            tokio::task::yield_now().await;
+            let mut conn = bench.source.acquire().await.unwrap();
+            workers = bench.store.workers(&mut conn).await.unwrap();
+        }
+    };
+    runner.run_until(listed).await.unwrap();
+    assert_eq!(workers[0].queue, Some(Queue::from_static(Idle::QUEUE)));
+    let (host, process) = workers[0].process.as_deref().unwrap().rsplit_once(':').unwrap();
+    assert!(!host.is_empty() && process == std::process::id().to_string(), "{workers:?}");
+    let mut conn = bench.source.acquire().await.unwrap();
+    assert_eq!(bench.store.workers(&mut conn).await.unwrap(), []);
 }
 
 /// What is ready and served by nobody, paused queues, lost workers: whatever the database.
@@ -214,8 +238,12 @@ pub async fn the_doctor_looks_at_the_queues<H: Harness>(harness: &H) {
     let findings = jobs.doctor(&mut conn).await.unwrap();
     assert_eq!(findings[0], crate::Finding::Unserved { queue: MAIL }, "{findings:?}");
     assert!(["waiting", "paused"].iter().all(|name| names(&findings).contains(name)), "{findings:?}");
-    claim(&bench.store, &mut conn, 1, HOUR).await;
-    bench.store.beat(&mut conn, WorkerId::random(), Duration::ZERO).await.unwrap();
+    // That others are served is no comfort.
+    let elsewhere = Heartbeat { queue: &NEWS, ..heartbeat(WorkerId::random(), HOUR) };
+    bench.store.beat(&mut conn, elsewhere).await.unwrap();
+    assert!(names(&jobs.doctor(&mut conn).await.unwrap()).contains(&"unserved"));
+    bench.store.beat(&mut conn, heartbeat(WorkerId::random(), HOUR)).await.unwrap();
+    bench.store.beat(&mut conn, heartbeat(WorkerId::random(), Duration::ZERO)).await.unwrap();
     let findings = jobs.doctor(&mut conn).await.unwrap();
     assert_eq!(findings[0], crate::Finding::LostWorkers { count: 1 }, "{findings:?}");
     assert!(!names(&findings).contains(&"unserved"));

@@ -11,9 +11,9 @@ use tokio::sync::Barrier;
 use super::{HOUR, Harness, MAIL, WELCOME, new_job};
 use crate::store::CRASH;
 use crate::{
-    Claim, ClaimRequest, Claimed, DeadReason, Due, Durability, EnqueueOptions, Error, Filter, Job, JobId, JobRecord,
-    Jobs, Kind, NewJob, Orphans, Outcome, PageRequest, Queue, Report, Reported, Rescued, Signal, Source, State, Store,
-    Token, Turned, WorkerId,
+    Claim, ClaimRequest, Claimed, DeadReason, Due, Durability, EnqueueOptions, Error, Filter, Heartbeat, Job, JobId,
+    JobRecord, Jobs, Kind, NewJob, Orphans, Outcome, PageRequest, Queue, Report, Reported, Rescued, Signal, Source,
+    State, Store, Token, Turned, WorkerId,
 };
 
 /// A store with the verbs in the short form that laws need.
@@ -60,12 +60,17 @@ impl<H: Harness> Bench<H> {
 /// Claims as a worker that has just come, with a lease.
 pub(super) async fn claim<S: Store>(store: &S, conn: &mut S::Connection, limit: u32, lease: Duration) -> Vec<Claimed> {
     let worker = WorkerId::random();
-    store.beat(conn, worker, lease).await.unwrap();
+    store.beat(conn, heartbeat(worker, lease)).await.unwrap();
     hunt(store, conn, ClaimRequest { limit, worker, ..request() }).await
 }
 
 pub(super) async fn hunt<S: Store>(store: &S, conn: &mut S::Connection, request: ClaimRequest<'_>) -> Vec<Claimed> {
     store.turn(conn, &[], Some(&request)).await.unwrap().claimed
+}
+
+/// Of a worker that serves the queue of [`request`].
+pub(super) fn heartbeat(worker: WorkerId, lease: Duration) -> Heartbeat<'static> {
+    Heartbeat { worker, queue: const { &MAIL }, process: "here:1", lease }
 }
 
 pub(super) fn request() -> ClaimRequest<'static> {
@@ -287,9 +292,9 @@ pub async fn a_renewed_lease_is_not_rescued<H: Harness>(harness: &H) {
     let mut tx = bench.source.begin().await.unwrap();
     bench.enqueue(&mut tx, &new_job()).await;
     let worker = WorkerId::random();
-    bench.store.beat(&mut tx, worker, Duration::ZERO).await.unwrap();
+    bench.store.beat(&mut tx, heartbeat(worker, Duration::ZERO)).await.unwrap();
     let claim = hunt(&bench.store, &mut tx, ClaimRequest { worker, ..request() }).await[0].claim;
-    bench.store.beat(&mut tx, worker, HOUR).await.unwrap();
+    bench.store.beat(&mut tx, heartbeat(worker, HOUR)).await.unwrap();
     assert_eq!(bench.rescue(&mut tx, 10).await, Rescued::default());
     assert_eq!(bench.report(&mut tx, claim, Outcome::Succeeded).await, Reported::Now(State::Succeeded));
 }

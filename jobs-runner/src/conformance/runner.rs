@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::queue::{Conn, hunt, request};
+use super::queue::{Conn, heartbeat, hunt, request};
 use super::{HOUR, Harness};
 use crate::{
     Backoff, Claim, ClaimRequest, Context, DeadReason, EnqueueOptions, Error, Failure, Handler, Job, JobId, JobRecord,
@@ -269,7 +269,7 @@ impl<H: Harness> Stage<H> {
         let mut conn = self.source.acquire().await.unwrap();
         let workers = self.probe.workers.lock().unwrap().clone();
         for worker in workers {
-            self.jobs.store.beat(&mut conn, worker, Duration::ZERO).await.unwrap();
+            self.jobs.store.beat(&mut conn, heartbeat(worker, Duration::ZERO)).await.unwrap();
         }
     }
 

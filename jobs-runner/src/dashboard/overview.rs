@@ -215,11 +215,14 @@ where
                 p.empty { "No worker beats." }
             } @else {
                 table.cards {
-                    thead { tr { th { "Worker" } th { "State" } th { "Started" } th { "Lease" } } }
+                    thead { tr { th { "Queue" } th { "Process" } th { "State" } th { "Started" } th { "Lease" } } }
                     tbody {
                         @for worker in &workers {
                             tr {
-                                td.title { code { (worker.id.as_i64()) } }
+                                td.title title={ "worker " (worker.id.as_i64()) } {
+                                    @match &worker.queue { Some(queue) => { (queue) } None => { "unknown" } }
+                                }
+                                td data-label="Process" { code { (line(worker.process.as_deref().unwrap_or("unknown"))) } }
                                 td data-label="State" {
                                     @if worker.is_lost { span.badge.dead { "lost" } } @else { span.badge.succeeded { "beats" } }
                                 }

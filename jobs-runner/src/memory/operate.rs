@@ -114,9 +114,13 @@ fn count(counted: usize, bound: u32) -> Count {
 pub(super) fn workers(conn: &Connection) -> Vec<WorkerRecord> {
     let now = conn.database.now();
     conn.read(|rows| {
-        let workers = rows.workers.iter().filter_map(|(id, lease_until)| {
-            let started_at = *rows.started.get(id)?;
-            Some(WorkerRecord { id: *id, started_at, lease_until: *lease_until, is_lost: *lease_until <= now })
+        let workers = rows.workers.iter().map(|(id, worker)| WorkerRecord {
+            id: *id,
+            queue: Some(worker.queue.clone()),
+            process: Some(worker.process.clone()),
+            started_at: worker.started_at,
+            lease_until: worker.lease_until,
+            is_lost: worker.lease_until <= now,
         });
         let mut workers: Vec<_> = workers.collect();
         workers.sort_by_key(|worker| (std::cmp::Reverse(worker.started_at), worker.id.as_i64()));

@@ -71,7 +71,7 @@ pub enum Finding {
         /// How long.
         age: Duration,
     },
-    /// A queue holds ready jobs, and nobody beats.
+    /// A queue holds ready jobs, and no worker of it beats.
     Unserved {
         /// Which queue.
         queue: Queue,
@@ -189,7 +189,7 @@ impl fmt::Display for Finding {
             Self::VacuumOff { table: None } => write!(to, "autovacuum is switched off")?,
             Self::Overridden { table, parameter } => write!(to, "{table} has lost its storage parameter {parameter}")?,
             Self::Waiting { queue, age } => write!(to, "a job in {queue} has been due for {} s", age.as_secs())?,
-            Self::Unserved { queue } => write!(to, "{queue} holds ready jobs, and no worker beats")?,
+            Self::Unserved { queue } => write!(to, "{queue} holds ready jobs, and no worker serves it")?,
             Self::Paused { queue } => write!(to, "{queue} is paused")?,
             Self::LostWorkers { count } => write!(to, "{count} workers have stopped beating")?,
             Self::JournalMode { mode } => write!(to, "the journal mode is {mode}")?,

@@ -106,6 +106,10 @@ impl QueueStats {
 pub struct WorkerRecord {
     /// Which one.
     pub id: WorkerId,
+    /// Which queue it serves; `None`: a worker of an earlier release, which does not say.
+    pub queue: Option<Queue>,
+    /// The process that it is part of: host and process id, as in `web-1:4711`. `None` as for `queue`.
+    pub process: Option<String>,
     /// Since when it beats.
     pub started_at: DateTime<Utc>,
     /// Until when its jobs are its own unless it beats again.

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::leave;
 use crate::handler::storable;
 use crate::operate::stats::{LatestRow, QueueRow, WINDOW, queue_stats};
-use crate::store::{duration, micros};
+use crate::store::{corrupt, duration, micros};
 use crate::{Count, Filter, Finding, Holder, JobId, Kind, Queue, Result, State, Stats, WorkerId, WorkerRecord};
 
 pub(super) async fn discard(conn: &mut PgConnection, id: JobId, why: &str) -> Result<bool> {
@@ -117,9 +117,10 @@ pub(super) async fn stats(conn: &mut PgConnection, bound: u32) -> Result<Stats> 
 }
 
 pub(super) async fn workers(conn: &mut PgConnection) -> Result<Vec<WorkerRecord>> {
-    let rows: Vec<(i64, DateTime<Utc>, DateTime<Utc>, bool)> = sqlx::query_as(
+    type Row = (i64, Option<String>, Option<String>, DateTime<Utc>, DateTime<Utc>, bool);
+    let rows: Vec<Row> = sqlx::query_as(
         r#"
-        SELECT id, started_at, lease_until, lease_until <= statement_timestamp() AS is_lost
+        SELECT id, queue, process, started_at, lease_until, lease_until <= statement_timestamp() AS is_lost
         FROM jobs_queue_worker
         ORDER BY started_at DESC, id
         LIMIT 1000
@@ -127,13 +128,17 @@ pub(super) async fn workers(conn: &mut PgConnection) -> Result<Vec<WorkerRecord>
     )
     .fetch_all(conn)
     .await?;
-    let worker = |(id, started_at, lease_until, is_lost)| WorkerRecord {
-        id: WorkerId::from(id),
-        started_at,
-        lease_until,
-        is_lost,
+    let worker = |(id, queue, process, started_at, lease_until, is_lost): Row| {
+        Ok(WorkerRecord {
+            id: WorkerId::from(id),
+            queue: corrupt("queue", queue.map(Queue::new).transpose())?,
+            process,
+            started_at,
+            lease_until,
+            is_lost,
+        })
     };
-    Ok(rows.into_iter().map(worker).collect())
+    rows.into_iter().map(worker).collect()
 }
 
 pub(super) async fn doctor(conn: &mut PgConnection) -> Result<Vec<Finding>> {

@@ -8,7 +8,7 @@ use sqlx::{Connection, SqliteConnection};
 use super::time;
 use crate::handler::storable;
 use crate::operate::stats::{LatestRow, QueueRow, WINDOW, queue_stats};
-use crate::store::micros;
+use crate::store::{corrupt, micros};
 use crate::{Count, Filter, Finding, JobId, Kind, Queue, Result, State, Stats, WorkerId, WorkerRecord};
 
 pub(super) async fn discard(conn: &mut SqliteConnection, id: JobId, why: &str) -> Result<bool> {
@@ -134,9 +134,11 @@ pub(super) async fn stats(conn: &mut SqliteConnection, bound: u32) -> Result<Sta
 }
 
 pub(super) async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRecord>> {
-    let rows: Vec<(i64, i64, i64, bool)> = sqlx::query_as(
+    type Row = (i64, Option<String>, Option<String>, i64, i64, bool);
+    let rows: Vec<Row> = sqlx::query_as(
         r#"
-        SELECT id, started_at, lease_until, lease_until <= CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS is_lost
+        SELECT id, queue, process, started_at, lease_until,
+            lease_until <= CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS is_lost
         FROM jobs_queue_worker
         ORDER BY started_at DESC, id
         LIMIT 1000
@@ -144,9 +146,11 @@ pub(super) async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRec
     )
     .fetch_all(conn)
     .await?;
-    let worker = |(id, started_at, lease_until, is_lost)| {
+    let worker = |(id, queue, process, started_at, lease_until, is_lost): Row| {
         Ok(WorkerRecord {
             id: WorkerId::from(id),
+            queue: corrupt("queue", queue.map(Queue::new).transpose())?,
+            process,
             started_at: time(started_at)?,
             lease_until: time(lease_until)?,
             is_lost,

@@ -1,17 +1,22 @@
 //! One turn of a loop in the database: what it sets out to do, and what came of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use gethostname::gethostname;
 use tokio::time::Instant;
 
 use crate::{
-    Claim, ClaimRequest, Durability, Kind, Orphans, Queue, Report, Rescued, Result, Signal, Since, Source, Store,
-    Token, Turned, WorkerId,
+    Claim, ClaimRequest, Durability, Heartbeat, Kind, Orphans, Queue, Report, Rescued, Result, Signal, Since, Source,
+    Store, Token, Turned, WorkerId,
 };
 
 /// How many jobs one turn rescues, and how many it gives up as expired.
 const SWEEP_LIMIT: u32 = 1000;
+
+/// What people know this process by.
+static PROCESS: LazyLock<String> =
+    LazyLock::new(|| format!("{}:{}", gethostname().to_string_lossy(), std::process::id()));
 
 /// What all turns of a loop share.
 pub(super) struct Ground<S, P> {
@@ -107,7 +112,7 @@ async fn beat_and_turn<S: Store, P>(
     beat: Beat,
 ) -> Result<Landing> {
     let store = &ground.store;
-    store.beat(conn, ground.worker, ground.lease).await?;
+    store.beat(conn, ground.heartbeat()).await?;
     let mut landing = Landing { signals: watch(store, conn, plan).await?, ..Landing::default() };
     if !plan.reports.is_empty() {
         landing.turned.reported = store.turn(conn, &plan.reports, None).await?.reported;
@@ -157,6 +162,10 @@ async fn look_ahead<S: Store, P>(
 }
 
 impl<S, P> Ground<S, P> {
+    fn heartbeat(&self) -> Heartbeat<'_> {
+        Heartbeat { worker: self.worker, queue: &self.queue, process: &PROCESS, lease: self.lease }
+    }
+
     fn request(&self, hunt: Hunt) -> ClaimRequest<'_> {
         ClaimRequest {
             queue: &self.queue,

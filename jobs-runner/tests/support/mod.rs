@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stoa_jobs_runner::{
-    Claim, ClaimRequest, Claimed, DeadReason, Durability, EnqueueOptions, Error, Job, JobId, JobRecord, Jobs, Kind,
-    Orphans, Outcome, Queue, Report, Reported, State, Store, Token, WorkerId,
+    Claim, ClaimRequest, Claimed, DeadReason, Durability, EnqueueOptions, Error, Finding, Heartbeat, Job, JobId,
+    JobRecord, Jobs, Kind, Orphans, Outcome, Queue, Report, Reported, State, Store, Token, WorkerId,
 };
 
 /// Asks the database something while it runs, where it has a handler.
@@ -18,9 +18,10 @@ impl Job for Ask {
 
 pub(crate) async fn claim<S: Store>(store: &S, conn: &mut S::Connection, limit: u32, lease: Duration) -> Vec<Claimed> {
     let worker = WorkerId::random();
-    store.beat(conn, worker, lease).await.unwrap();
+    let queue = &Queue::from_static(Ask::QUEUE);
+    store.beat(conn, Heartbeat { worker, queue, process: "here:1", lease }).await.unwrap();
     let request = ClaimRequest {
-        queue: &Queue::from_static(Ask::QUEUE),
+        queue,
         kinds: &[Kind::from_static(Ask::KIND)],
         limit,
         token: Token::random(),
@@ -29,6 +30,17 @@ pub(crate) async fn claim<S: Store>(store: &S, conn: &mut S::Connection, limit: 
         durability: Durability::Durable,
     };
     store.turn(conn, &[], Some(&request)).await.unwrap().claimed
+}
+
+/// Asks about a queue beside a worker that does not say what it serves: one of an earlier release, which may serve any.
+pub(crate) async fn is_not_unserved<S: Store + Clone>(store: &S, conn: &mut S::Connection) {
+    let jobs = Jobs::new(store.clone());
+    jobs.enqueue(conn, &Ask).await.unwrap();
+    let workers = jobs.workers(conn).await.unwrap();
+    assert_eq!((&workers[0].queue, &workers[0].process), (&None, &None));
+    let findings = jobs.doctor(conn).await.unwrap();
+    let names: Vec<_> = findings.iter().map(Finding::name).collect();
+    assert!(names.contains(&"waiting") && !names.contains(&"unserved"), "{findings:?}");
 }
 
 /// Two claims whose leases have ended, on a bare connection: the one job has attempts left, the other has not.
