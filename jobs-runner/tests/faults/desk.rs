@@ -9,6 +9,9 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use stoa_jobs_runner::{Context, JobId};
 
+/// The bytes of a line of the ledger: a whole number of them fills a page.
+const LINE: usize = 128;
+
 /// A directory in which everybody writes and whose files appear at once or not at all.
 #[derive(Clone, Debug)]
 pub(crate) struct Desk(PathBuf);
@@ -44,8 +47,10 @@ impl Desk {
     pub(crate) fn note<T>(&self, event: Event, cx: &Context<T>) {
         let entry =
             Entry { event, job: cx.id().as_i64(), attempt: cx.attempt(), process: process::id(), at: micros_now() };
-        // One write at the end of the file: lines of several processes never mix.
-        let line = serde_json::to_string(&entry).unwrap() + "\n";
+        // One write at the end of the file, and never across a page of it, where a kill or a reader can come between: all of a line is
+        // there, or nothing.
+        let line = format!("{:<width$}\n", serde_json::to_string(&entry).unwrap(), width = LINE - 1);
+        assert_eq!(line.len(), LINE);
         let mut ledger = OpenOptions::new().append(true).create(true).open(self.0.join("ledger")).unwrap();
         ledger.write_all(line.as_bytes()).unwrap();
     }
