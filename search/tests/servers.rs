@@ -240,6 +240,16 @@ async fn a_compactor_whose_connection_is_ended_changes_nothing() {
     pool.close().await;
 }
 
+/// Whether somebody else is within a transaction of this database, or about to end one.
+const IS_BUSY: &str = r#"
+    SELECT EXISTS (
+        SELECT 1
+        FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+            AND state <> 'idle'
+    )
+"#;
+
 /// Wherever a reindexing ends, what it did not publish is as it was, and the next one goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reindexing_that_dies_half_way_changes_nothing() {
@@ -269,6 +279,8 @@ async fn a_reindexing_that_dies_half_way_changes_nothing() {
         })
         .await;
         drop(reindexing);
+        // Perhaps while its COMMIT was on the way: what it did is decided once nobody is within a transaction.
+        while sqlx::query_scalar::<_, bool>(IS_BUSY).fetch_one(&mut *conn).await.unwrap() {}
         let stats = search.stats(&mut conn).await.unwrap();
         assert_eq!(answers(&search, &mut conn).await, expected, "{polls}");
         match done.transpose().unwrap() {
