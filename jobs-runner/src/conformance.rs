@@ -119,6 +119,8 @@ macro_rules! __laws {
             a_graceful_stop_does_not_wait_for_a_silent_database
             an_outage_longer_than_the_lease_discards_no_outcome
             an_outage_longer_than_the_lease_costs_no_claim
+            a_claim_whose_answer_was_lost_is_given_back
+            the_next_job_of_a_key_starts_without_a_poll
             the_longest_settings_are_for_ever
             a_long_handler_keeps_its_claim
             a_lost_claim_cancels_its_handler

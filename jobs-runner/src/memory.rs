@@ -152,9 +152,10 @@ impl Store for Memory {
         })
     }
 
-    async fn abandon(&self, conn: &mut Connection, worker: WorkerId, token: Token) -> Result<()> {
+    async fn abandon(&self, conn: &mut Connection, worker: WorkerId, tokens: &[Token]) -> Result<()> {
         conn.write(|rows, _| {
-            for row in rows.jobs.values_mut().filter(|row| row.held == Some((token, worker))) {
+            let is_lost = |row: &Row| row.held.is_some_and(|(token, by)| by == worker && tokens.contains(&token));
+            for row in rows.jobs.values_mut().filter(|row| is_lost(row)) {
                 row.held = None;
                 row.job.state = State::Pending;
                 row.job.attempt -= 1;

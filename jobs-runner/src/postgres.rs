@@ -157,13 +157,14 @@ impl Store for Postgres {
         Ok(signals(claims, rows))
     }
 
-    async fn abandon(&self, conn: &mut PgConnection, worker: WorkerId, token: Token) -> Result<()> {
+    async fn abandon(&self, conn: &mut PgConnection, worker: WorkerId, tokens: &[Token]) -> Result<()> {
+        let tokens: Vec<i64> = tokens.iter().map(|token| token.as_i64()).collect();
         sqlx::query(
             r#"
             WITH freed AS (
                 UPDATE jobs_queue_job
                 SET state = 'pending', attempt = attempt - 1, token = NULL, worker = NULL
-                WHERE state = 'running' AND worker = $1 AND token = $2
+                WHERE state = 'running' AND worker = $1 AND token = ANY($2)
                 RETURNING id, order_key
             )
             DELETE FROM jobs_queue_order AS turn
@@ -172,7 +173,7 @@ impl Store for Postgres {
             "#,
         )
         .bind(worker.as_i64())
-        .bind(token.as_i64())
+        .bind(tokens)
         .execute(conn)
         .await?;
         Ok(())

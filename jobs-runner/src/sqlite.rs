@@ -178,16 +178,17 @@ impl Store for Sqlite {
         Ok(signals(claims, rows))
     }
 
-    async fn abandon(&self, conn: &mut SqliteConnection, worker: WorkerId, token: Token) -> Result<()> {
+    async fn abandon(&self, conn: &mut SqliteConnection, worker: WorkerId, tokens: &[Token]) -> Result<()> {
+        let tokens: Vec<i64> = tokens.iter().map(|token| token.as_i64()).collect();
         sqlx::query(
             r#"
             UPDATE jobs_queue_job
             SET state = 'pending', attempt = attempt - 1, token = NULL, worker = NULL
-            WHERE state = 'running' AND worker = $1 AND token = $2
+            WHERE state = 'running' AND worker = $1 AND token IN (SELECT value FROM json_each($2))
             "#,
         )
         .bind(worker.as_i64())
-        .bind(token.as_i64())
+        .bind(json!(tokens).to_string())
         .execute(conn)
         .await?;
         Ok(())

@@ -80,12 +80,12 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the claims that are no longer valid, and those whose job somebody wants cancelled.
     fn watch(&self, conn: &mut Self::Connection, claims: &[Claim]) -> impl Future<Output = Result<Vec<Signal>>> + Send;
 
-    /// Gives back the running jobs that this worker claimed under this token and does not know of: the answer was lost.
+    /// Gives back the running jobs that this worker claimed under these tokens and does not know of: the answers were lost.
     fn abandon(
         &self,
         conn: &mut Self::Connection,
         worker: WorkerId,
-        token: Token,
+        tokens: &[Token],
     ) -> impl Future<Output = Result<()>> + Send;
 
     /// Takes up to `limit` running jobs from workers whose lease has ended, counting a crash for each: failed and due at once,

@@ -61,7 +61,7 @@ pub(crate) struct Worker<S, P, T> {
     turns: JoinSet<Result<Landing>>,
     flights: HashMap<Id, Plan>,
     hunger: Hunger,
-    /// Whether what was finished lets a job run that nobody could claim before, for its order or a limit.
+    /// As [`Plan::frees_others`], of the reports.
     frees_others: bool,
     poll_at: Instant,
     /// From one poll to the next: short after there was work, twice as long after every time there was none.
@@ -71,8 +71,9 @@ pub(crate) struct Worker<S, P, T> {
     orphans_at: Instant,
     /// `None`: no beat was missed, for there was none before.
     rescue_by: Option<Instant>,
-    /// A claim whose answer never came, and until when it is given back with every beat: its statement may end late.
-    lost_claim: Option<(Token, Instant)>,
+    /// Claims whose answers never came: given back with every beat, and for so long after the first that the database heard, for
+    /// their statements may end late.
+    lost_claims: Vec<(Token, Option<Instant>)>,
     /// No turn before: the database failed.
     resume_at: Instant,
     /// Claims that ended in a transaction of their handler's, before they are reported.
@@ -132,7 +133,7 @@ where
             watch_at: now,
             orphans_at: now,
             rescue_by: None,
-            lost_claim: None,
+            lost_claims: Vec::new(),
             resume_at: now,
             completed: HashSet::new(),
             tally: Tally::default(),
@@ -244,10 +245,10 @@ where
             }
         }
         if now >= self.beat_at && self.flights.values().all(|plan| plan.beat.is_none()) {
-            self.lost_claim = self.lost_claim.filter(|(_, until)| now < *until);
+            self.lost_claims.retain(|(_, until)| until.is_none_or(|until| now < until));
+            plan.abandon = self.lost_claims.iter().map(|(token, _)| *token).collect();
             let orphans = if now >= self.orphans_at { Orphans::Include } else { Orphans::Skip };
-            let abandon = self.lost_claim.map(|(token, _)| token);
-            plan.beat = Some(Beat { rescue_by: self.rescue_by, orphans, abandon });
+            plan.beat = Some(Beat { rescue_by: self.rescue_by, orphans });
             self.beat_at = now + self.settings.lease / 3;
             self.rescue_by = Some(self.beat_at + self.settings.lease / 3);
         }
@@ -258,6 +259,7 @@ where
             plan.notes = changed.filter_map(|running| Some((running.claim, running.note()?))).collect();
         }
         plan.reports = Arc::new(std::mem::take(&mut self.reports));
+        plan.frees_others = std::mem::take(&mut self.frees_others);
         self.hunger.finished(plan.reports.len(), now);
         plan
     }
@@ -311,6 +313,10 @@ where
         if plan.beat.is_some_and(|beat| beat.orphans == Orphans::Include) {
             self.orphans_at = Instant::now() + ORPHAN_INTERVAL;
         }
+        let given_back_until = Instant::now() + self.settings.lease.saturating_mul(2);
+        for (_, until) in self.lost_claims.iter_mut().filter(|(token, _)| plan.abandon.contains(token)) {
+            until.get_or_insert(given_back_until);
+        }
         self.meter.turned(landing.took);
         let rescued = landing.rescued;
         if rescued != Rescued::default() {
@@ -324,8 +330,8 @@ where
             self.tally.dead += u64::from(landing.expired);
         }
         self.signal(&landing.signals);
-        if rescued.failed > 0 || self.frees_others {
-            self.frees_others = false;
+        // The turn that reported it may have looked for work before.
+        if rescued.failed > 0 || plan.frees_others {
             self.hunger.rouse();
         }
         self.settle(&plan.reports, &landing.turned.reported);
@@ -356,12 +362,13 @@ where
         let now = Instant::now();
         let later = std::mem::replace(&mut self.reports, Arc::unwrap_or_clone(plan.reports));
         self.reports.extend(later);
+        self.frees_others |= plan.frees_others;
         if plan.beat.is_some() {
             self.beat_at = now;
         }
         if let Some(hunt) = plan.claim {
             self.hunger.rouse();
-            self.lost_claim = Some((hunt.token, now + self.settings.lease.saturating_mul(2)));
+            self.lost_claims.push((hunt.token, None));
             // Whoever cannot say what was claimed gives it back, and at once.
             self.beat_at = now;
         }
@@ -412,23 +419,21 @@ where
         }
         self.give_backlog_back();
         for _ in 0..LAST_TRIES {
-            if self.reports.is_empty() && self.lost_claim.is_none() {
+            if self.reports.is_empty() && self.lost_claims.is_empty() {
                 break;
             }
             sleep_until(self.resume_at).await;
+            let beat = Beat { rescue_by: Some(self.resume_at), orphans: Orphans::Skip };
             let plan = Plan {
                 reports: Arc::new(std::mem::take(&mut self.reports)),
-                beat: self.lost_claim.map(|(token, _)| Beat {
-                    rescue_by: Some(self.resume_at),
-                    orphans: Orphans::Skip,
-                    abandon: Some(token),
-                }),
+                beat: (!self.lost_claims.is_empty()).then_some(beat),
+                abandon: self.lost_claims.iter().map(|(token, _)| *token).collect(),
                 ..Plan::default()
             };
             match timeout(LAST_TRY_TIME, fly(self.ground.clone(), plan.clone())).await {
                 Ok(Ok(landing)) => {
                     self.settle(&plan.reports, &landing.turned.reported);
-                    self.lost_claim = None;
+                    self.lost_claims.clear();
                 }
                 Ok(Err(error)) => {
                     self.crashed(plan);

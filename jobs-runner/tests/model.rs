@@ -491,7 +491,7 @@ async fn answer<S: Store>(
         Operation::Abandon { claim } => {
             // Of all three workers: whose it was.
             for who in 0..3 {
-                store.abandon(conn, worker(who), history.claim(*claim).token).await.unwrap();
+                store.abandon(conn, worker(who), &[history.claim(*claim).token]).await.unwrap();
             }
             String::new()
         }

@@ -8,7 +8,7 @@ use stoa_jobs_runner::{Jobs, Name, Postgres, Runner, Source, Sqlite, Store, Toke
 use tokio::sync::{Notify, mpsc};
 
 const FEED: Name = Name::from_static("feed");
-const LEASE: Duration = Duration::from_secs(1);
+const LEASE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::queue::{Bench, claim, failed, heartbeat, hunt, ids, released, request
 use super::{HOUR, Harness, MAIL, new_job};
 use crate::{
     Cancelled, ClaimRequest, DeadReason, Due, Enqueued, Filter, NewJob, Orphans, Outcome, Report, Reported, Rescued,
-    Signal, Source, State, Store, Unique, WorkerId,
+    Signal, Source, State, Store, Token, Unique, WorkerId,
 };
 
 fn unique(key: &str) -> Unique<'_> {
@@ -236,9 +236,9 @@ pub async fn a_job_of_an_unknown_worker_is_found<H: Harness>(harness: &H) {
     let unheard = request();
     let (worker, token) = (unheard.worker, unheard.token);
     hunt(&bench.store, &mut tx, unheard).await;
-    bench.store.abandon(&mut tx, WorkerId::random(), token).await.unwrap();
+    bench.store.abandon(&mut tx, WorkerId::random(), &[token]).await.unwrap();
     assert_eq!(bench.job(&mut tx, id).await.state, State::Running);
-    bench.store.abandon(&mut tx, worker, token).await.unwrap();
+    bench.store.abandon(&mut tx, worker, &[Token::random(), token]).await.unwrap();
     let job = bench.job(&mut tx, id).await;
     assert_eq!((job.state, job.attempt), (State::Pending, 1));
 }

@@ -143,7 +143,7 @@ pub async fn a_slot_is_free_however_its_job_ends<H: Harness>(harness: &H) {
     assert_eq!(bench.rescue(&mut tx, 10).await, Rescued { failed: 1, ..Rescued::default() });
     let lost = ClaimRequest { limit: 10, ..request() };
     assert_eq!(hunt(&bench.store, &mut tx, lost.clone()).await.len(), 1);
-    bench.store.abandon(&mut tx, lost.worker, lost.token).await.unwrap();
+    bench.store.abandon(&mut tx, lost.worker, &[lost.token]).await.unwrap();
     bench.claim_one(&mut tx, HOUR).await;
 }
 

@@ -172,26 +172,32 @@ impl Handler<Arc<Probe>> for Misread {
 #[derive(Clone)]
 struct Remote<P> {
     source: P,
-    line: Arc<Mutex<Line>>,
+    line: watch::Sender<Line>,
     calls: watch::Sender<u32>,
+    /// How many of them are held.
+    held: watch::Sender<u32>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Line {
     Open,
     /// Every attempt to reach the database fails at once.
     Cut,
     /// No attempt to reach the database ever ends.
     Silent,
+    /// It is reached when the line is open again.
+    Held,
+    /// The next commit is made and its answer is lost, and the line with it.
+    Failing,
 }
 
 impl<P> Remote<P> {
     fn new(source: P) -> Self {
-        Self { source, line: Arc::new(Mutex::new(Line::Open)), calls: watch::Sender::new(0) }
+        Self { source, line: watch::Sender::new(Line::Open), calls: watch::Sender::new(0), held: watch::Sender::new(0) }
     }
 
     fn set(&self, line: Line) {
-        *self.line.lock().unwrap() = line;
+        self.line.send_replace(line);
     }
 
     /// Waits until the database was called so many times more, whether it could be reached or not.
@@ -204,13 +210,26 @@ impl<P> Remote<P> {
         }
     }
 
+    /// Waits until somebody is held.
+    async fn holds(&self) {
+        let mut held = self.held.subscribe();
+        let held = held.wait_for(|held| *held > 0);
+        tokio::time::timeout(PATIENCE, held).await.expect("nobody is held").unwrap();
+    }
+
     async fn reach(&self) -> Result<()> {
         self.calls.send_modify(|calls| *calls += 1);
-        let line = *self.line.lock().unwrap();
+        let mut line = self.line.subscribe();
+        if *line.borrow() == Line::Held {
+            self.held.send_modify(|held| *held += 1);
+            line.wait_for(|line| *line != Line::Held).await.unwrap();
+            self.held.send_modify(|held| *held -= 1);
+        }
+        let line = *line.borrow();
         match line {
-            Line::Open => Ok(()),
             Line::Cut => Err(Error::Backend("out of reach".into())),
             Line::Silent => pending().await,
+            Line::Open | Line::Failing | Line::Held => Ok(()),
         }
     }
 }
@@ -236,7 +255,12 @@ impl<P: Source> Source for Remote<P> {
     }
 
     async fn commit(&self, tx: P::Transaction) -> Result<()> {
-        self.source.commit(tx).await
+        self.source.commit(tx).await?;
+        if *self.line.borrow() == Line::Failing {
+            self.set(Line::Cut);
+            return Err(Error::Backend("the answer is lost".into()));
+        }
+        Ok(())
     }
 }
 
@@ -586,6 +610,49 @@ pub async fn an_outage_longer_than_the_lease_costs_no_claim<H: Harness>(harness:
     }
 }
 
+/// A claim was made and nobody heard of it, and the next turns failed too: what it took is given back.
+pub async fn a_claim_whose_answer_was_lost_is_given_back<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::default());
+    let id = stage.enqueue(1, Act::Succeed).await;
+    let remote = Remote::new(stage.source.clone());
+    remote.set(Line::Failing);
+    let others_failed = remote.called(4);
+    let (stop, running) = spawn(stage.runner_over(remote.clone()).poll_interval(PACE));
+    others_failed.await;
+    assert_eq!(stage.job(id).await.state, State::Running);
+    remote.set(Line::Open);
+    stage.probe.started().await;
+    stop.send(()).unwrap();
+    assert_eq!(ended(running).await.succeeded, 1);
+    let job = stage.job(id).await;
+    assert_eq!((job.state, job.attempt, job.crashes), (State::Succeeded, 1, 0));
+}
+
+/// Whatever was on its way to the database when the one before it ended.
+pub async fn the_next_job_of_a_key_starts_without_a_poll<H: Harness>(harness: &H) {
+    let stage = Stage::<H>::new(harness, Probe::closed());
+    let mut conn = stage.source.acquire().await.unwrap();
+    let options = EnqueueOptions::default().ordered("account 7");
+    for number in 0..2 {
+        stage.jobs.enqueue_with(&mut conn, &Task { number, act: Act::Wait }, &options).await.unwrap();
+    }
+    drop(conn);
+    let remote = Remote::new(stage.source.clone());
+    let (stop, running) = spawn(stage.runner_over(remote.clone()));
+    stage.probe.started().await;
+    // A turn that looks for work, in vain, is held up; meanwhile the first one ends, and nobody can say so.
+    remote.set(Line::Held);
+    stage.jobs.wake();
+    remote.holds().await;
+    stage.probe.gate().close();
+    let early = tokio::time::timeout(Duration::from_secs(1), stage.probe.started.notified()).await;
+    assert!(early.is_err(), "the second one has started beside the first");
+    remote.set(Line::Open);
+    stage.probe.started().await;
+    stop.send(()).unwrap();
+    assert_eq!(ended(running).await.succeeded, 2);
+}
+
 /// As long as can be said is as good as for ever, not a panic.
 pub async fn the_longest_settings_are_for_ever<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::default());
@@ -601,13 +668,16 @@ pub async fn the_longest_settings_are_for_ever<H: Harness>(harness: &H) {
 pub async fn a_long_handler_keeps_its_claim<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::closed());
     let id = stage.enqueue(1, Act::Wait).await;
-    let (stop, running) = spawn(stage.runner().lease(Duration::from_secs(2)));
+    let lease = Duration::from_secs(2);
+    let (stop, running) = spawn(stage.runner().lease(lease));
     stage.probe.started().await;
-    // Other runners look for ended leases all the while.
+    // Other runners look for ended leases all the while, but not when something has held them up: as runners do.
     let mut pace = tokio::time::interval(Duration::from_millis(100));
     let others = async {
         loop {
-            pace.tick().await;
+            if pace.tick().await.elapsed() > lease / 3 {
+                continue;
+            }
             let mut conn = stage.source.acquire().await.unwrap();
             assert_eq!(harness.store().rescue(&mut conn, 10, Orphans::Include).await.unwrap().failed, 0);
             drop(conn);
@@ -625,7 +695,7 @@ pub async fn a_long_handler_keeps_its_claim<H: Harness>(harness: &H) {
 pub async fn a_lost_claim_cancels_its_handler<H: Harness>(harness: &H) {
     let stage = Stage::<H>::new(harness, Probe::closed());
     stage.enqueue(1, Act::WaitForCancel).await;
-    let (stop, running) = spawn(stage.runner().lease(Duration::from_millis(30)));
+    let (stop, running) = spawn(stage.runner());
     stage.probe.started().await;
     let claim = stage.probe.claims.lock().unwrap()[0];
     // The runner's own token ends the claim behind its back.

@@ -33,9 +33,13 @@ pub(super) struct Ground<S, P> {
 #[derive(Clone, Default)]
 pub(super) struct Plan {
     pub(super) beat: Option<Beat>,
+    /// Claims whose answers never came; a beat gives them back.
+    pub(super) abandon: Vec<Token>,
     pub(super) notes: Vec<(Claim, String)>,
     pub(super) watch: Vec<Claim>,
     pub(super) reports: Arc<Vec<Report>>,
+    /// Whether they let a job run that nobody could claim before, for its order or a limit.
+    pub(super) frees_others: bool,
     pub(super) claim: Option<Hunt>,
 }
 
@@ -44,8 +48,6 @@ pub(super) struct Beat {
     /// A beat after this moment does not rescue: whatever held it up may have held up other loops too, and they shall beat first.
     pub(super) rescue_by: Option<Instant>,
     pub(super) orphans: Orphans,
-    /// A claim whose answer never came.
-    pub(super) abandon: Option<Token>,
 }
 
 #[derive(Clone, Copy)]
@@ -117,8 +119,8 @@ async fn beat_and_turn<S: Store, P>(
     if !plan.reports.is_empty() {
         landing.turned.reported = store.turn(conn, &plan.reports, None).await?.reported;
     }
-    if let Some(token) = beat.abandon {
-        store.abandon(conn, ground.worker, token).await?;
+    if !plan.abandon.is_empty() {
+        store.abandon(conn, ground.worker, &plan.abandon).await?;
     }
     if beat.rescue_by.is_none_or(|by| Instant::now() <= by) {
         landing.rescued = store.rescue(conn, SWEEP_LIMIT, beat.orphans).await?;
