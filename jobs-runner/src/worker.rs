@@ -314,7 +314,8 @@ where
             self.orphans_at = Instant::now() + ORPHAN_INTERVAL;
         }
         let given_back_until = Instant::now() + self.settings.lease.saturating_mul(2);
-        for (_, until) in self.lost_claims.iter_mut().filter(|(token, _)| plan.abandon.contains(token)) {
+        // Those that this beat gave back come first: others are added at the end, and only the next beat drops any.
+        for (_, until) in self.lost_claims.iter_mut().take(plan.abandon.len()) {
             until.get_or_insert(given_back_until);
         }
         self.meter.turned(landing.took);
